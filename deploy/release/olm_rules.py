@@ -1,6 +1,7 @@
 """The rules that operator-sdk and OperatorHub have for bundles, as far as they concern this one.
 
-They are those of github.com/operator-framework/api (pkg/validation), written anew: these need no Go.
+They are those of github.com/operator-framework/api (pkg/validation), written anew: these need no Go. A long test runs
+the validators themselves.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ __all__ = [
     "HELM_3",
     "KSTATUS",
     "MSAL",
+    "OLM_BUNDLE",
     "PROGRAMS",
     "BinaryError",
     "Module",
@@ -131,6 +132,15 @@ MSAL = Program(
     10,
 )
 """Gets a token with MSAL for Go, to test the simulated Entra ID; built from local source like kstatus."""
+
+
+OLM_BUNDLE = Program(
+    "bundle",
+    Module("bundle", "github.com/operator-framework/api", "main.version"),
+    "defender-devops.io/sandbox/bundle",
+    120,
+)
+"""Validates the bundle for OperatorHub as operator-sdk does; built from local source like kstatus."""
 
 
 ACTIONLINT = Program(
