@@ -75,15 +75,15 @@ _SIGN_IN: Final = "tests/system/signin"
 # The command line runs in the process of its test and trusts the test's cloud: aiohttp reads SSL_CERT_FILE when it is
 # imported, so no other test may have imported it. It lists the connectors of all namespaces: its cluster is its own.
 _COMMAND_LINE: Final = "tests/system/test_cli.py"
-_RECONCILE: Final = "tests/unit/reconcile"
 _UNIT: Final = ("tests/unit", "tests/sandbox/cloud")
+_FIRST_HALF: Final = ("tests/unit/deploy", "tests/unit/docs", "tests/unit/reconcile")
 _FAULTS: Final = "tests/faults"
 
 UNIT_SESSIONS: Final = (
-    Session("unit: reconcile", (_RECONCILE,), 0, shares_cluster=False, fills_gaps=True),
-    Session("unit: the others", _UNIT, 0, ignore=(_RECONCILE,), shares_cluster=False, fills_gaps=True),
+    Session("unit: deploy, docs, reconcile", _FIRST_HALF, 0, shares_cluster=False, fills_gaps=True),
+    Session("unit: the others", _UNIT, 0, ignore=_FIRST_HALF, shares_cluster=False, fills_gaps=True),
 )
-"""Tests that need no API server, in two halves that take about as long."""
+"""Tests that need no API server, in two halves that take about as much processor time."""
 
 SESSIONS: Final = (
     Session("operator", (_CONNECTOR,), workers=4),
