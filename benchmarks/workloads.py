@@ -263,11 +263,14 @@ async def _converge(place: Stand) -> Figures:
     ended = await waiting
     costs = await meter.read()
     connector_count = place.connectors
+    await asyncio.sleep(_SETTLING_SECONDS)
+    later = await meter.read()
     return {
         "wall time, s": ended - began,
         "of it creating them, s": created - began,
         "Kubernetes writes": (costs.kubernetes_writes - connector_count) / connector_count,
         "events": costs.events / connector_count,
+        "events written later": (later.events - costs.events) / connector_count,
         "ARM requests": costs.arm_requests / connector_count,
         **{f"ARM {kind}": costs.arm[kind] / connector_count for kind in LIMITS},
         "CPU, ms": costs.cpu / connector_count * 1000,
