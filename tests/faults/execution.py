@@ -132,7 +132,8 @@ class Execution:
         handler: Callable[..., None] = getattr(self, f"do_{step.do}")
         handler(**step.arguments)
         self._desired = self._desired.after(step)
-        if step.do in _CHANGING_STEPS:
+        is_renewal = step.do == "code" and self._desired.spec is not None
+        if step.do in _CHANGING_STEPS or is_renewal:
             self._changes += 1
 
     # --- what people do

@@ -89,7 +89,7 @@ MUTATIONS: Final = (
     yield RecordCodeHash(digest, assessment.snapshot.code.account)
 """,
         ("half-done",),
-        r'"code"\}, \{"do": "rule", "server": "azure", "action": "kill after", "writes": true, "after": 1\b',
+        r'"reach"\}, \{"do": "rule", "server": "azure", "action": "kill after", "writes": true\}, \{"do": "code"',
     ),
     Mutation(
         "writes are not fenced by the lease",

@@ -195,7 +195,10 @@ def draw_half_done(random: Random) -> tuple[Steps, bool]:
     kills = [rule(server, action, writes=True, after=random.randint(0, 6))]
     if random.random() < 0.3:
         kills.append(rule(random.choice(sick.SERVERS), action, writes=True, after=random.randint(0, 6)))
-    match random.randrange(5):
+    match random.randrange(6):
+        case 5:
+            # Another code renews the authorization.
+            steps = [*_connected(random), *kills, Step("code"), Step("observe")]
         case 0:
             steps = [Step("code"), *kills, apply(random.choice(SPECS))]
         case 1:
