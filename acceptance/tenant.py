@@ -25,13 +25,14 @@ _REPOSITORY_PROJECTS: Final = 3
 _ASSESSMENTS: Final = """\
 securityresources
 | where type =~ 'microsoft.security/assessments'
-| where id contains '/devops/default/azuredevopsorgs/'
+| where id contains '/securityconnectors/{connector}/devops/default/azuredevopsorgs/'
 | project id, name, status = properties.status, metadata = properties.metadata, details = properties.resourceDetails
 | order by id asc
 """
 _CHILDREN: Final = """\
 securityresources
 | where type startswith 'microsoft.security/securityconnectors/devops'
+| where id contains '/securityconnectors/{connector}/devops/'
 | project id, name, type
 | order by id asc
 """
@@ -79,7 +80,7 @@ class Tenant:
             Inconclusive: it does not.
         """
         await self.require_resource_manager()
-        body = (await self.graph(_CHILDREN)).object()
+        body = (await self.graph(self.query_below(_CHILDREN, ""))).object()
         if not isinstance(body.get("totalRecords"), int) or not isinstance(body.get("data"), list):
             raise Inconclusive("Resource Graph does not answer with rows")
 
@@ -192,6 +193,11 @@ class Tenant:
             raise Inconclusive("the answer of Resource Graph has no rows")
         return [row for row in data if isinstance(row, dict)]
 
+    def query_below(self, query: str, name: str) -> str:
+        """Return a query for what is below a connector of this name: a subscription may have more than a page."""
+        connector = (name or self.file.connector).replace("\\", "\\\\").replace("'", "\\'")
+        return query.replace("{connector}", connector)
+
     def _is_below(self, row: Mapping[str, Any], name: str) -> bool:
         """Whether a row is below a connector of the group; ids may be encoded and in any case."""
         prefix = unquote(f"{self.connector_path(name)}/").lower()
@@ -199,11 +205,11 @@ class Tenant:
 
     async def children(self, name: str = "") -> list[dict[str, Any]]:
         """Return the rows of what is below a connector, of any type that begins with `devops`."""
-        return [row for row in await self.rows(_CHILDREN) if self._is_below(row, name)]
+        return [row for row in await self.rows(self.query_below(_CHILDREN, name)) if self._is_below(row, name)]
 
     async def assessment_rows(self, name: str = "") -> list[dict[str, Any]]:
         """Return the rows of a connector's assessments."""
-        return [row for row in await self.rows(_ASSESSMENTS) if self._is_below(row, name)]
+        return [row for row in await self.rows(self.query_below(_ASSESSMENTS, name)) if self._is_below(row, name)]
 
     async def assessments(self) -> list[dict[str, Any]]:
         """Return the rows of the connector's assessments.

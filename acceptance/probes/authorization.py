@@ -129,7 +129,7 @@ async def _tenant_of_subscription(tenant: Tenant) -> Observation:
 PROBE: Final = Probe(
     "authorization",
     "the connectors of `lost` and `connectorWithoutOrganizations`, the subscription, the public endpoints of Entra ID",
-    Cost(reads=6, writes=2, queries=2),
+    Cost(reads=6, writes=2, queries=4),
     (
         Check(
             "listAvailable answers 400 TokenExchangeFailed", _available_after_loss, "listAvailableWithoutAuthorization"

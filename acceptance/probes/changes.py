@@ -36,6 +36,7 @@ _TAG: Final = "acceptance-kit"
 _TAGS_IN_GRAPH: Final = """\
 resources
 | where type =~ 'microsoft.security/securityconnectors'
+| where id contains '/securityconnectors/{connector}'
 | project id, tags
 | order by id asc
 """
@@ -194,7 +195,9 @@ class _Changes:
         (await _write(tenant, "PATCH", "", {"tags": {_TAG: value}}, CONNECTOR_VERSION)).object()
         waited = 0.0
         while waited <= _LAG_MAX:
-            rows = (await tenant.graph(_TAGS_IN_GRAPH, fresh=True)).object().get("data")
+            rows = (
+                (await tenant.graph(tenant.query_below(_TAGS_IN_GRAPH, _name(tenant)), fresh=True)).object().get("data")
+            )
             for row in rows if isinstance(rows, list) else []:
                 if text_of(row, "id").lower() == _path(tenant).lower() and text_of(row, "tags", _TAG) == value:
                     return Observation("none" if waited <= _LAG_NONE_MAX else "minutes", f"after {waited:.0f} s")
@@ -346,7 +349,9 @@ class _Changes:
             raise Inconclusive("the expendable connector was not deleted")
         waited = 0.0
         while waited <= _LAG_MAX:
-            rows = (await tenant.graph(_TAGS_IN_GRAPH, fresh=True)).object().get("data")
+            rows = (
+                (await tenant.graph(tenant.query_below(_TAGS_IN_GRAPH, _name(tenant)), fresh=True)).object().get("data")
+            )
             ids = {text_of(row, "id").lower() for row in rows} if isinstance(rows, list) else set()
             if isinstance(rows, list) and _path(tenant).lower() not in ids:
                 return Observation("followed", f"its row is gone after {waited:.0f} s")

@@ -288,7 +288,7 @@ async def _subscription_list(tenant: Tenant) -> Observation:
 PROBE: Final = Probe(
     "posture",
     "assessments of the subscription, without additionalData where Resource Graph is asked",
-    Cost(reads=12, queries=3),
+    Cost(reads=12, queries=4),
     (
         Check("assessments of Azure DevOps have rows in Resource Graph", _has_rows, "assessmentRows"),
         Check("one assessment for each finding", _one_for_each),
