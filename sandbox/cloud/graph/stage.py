@@ -63,7 +63,7 @@ class Stage:
         """
         conditions = [source for source in self._conditions if set(_COLUMN.findall(source)) == {"type"}]
         scope: dict[str, Any] = dict(NAMES)
-        expression = " and ".join(conditions) or "True"
+        expression = compile(" and ".join(conditions) or "True", "<conditions on the type>", "eval")
         return lambda kind: bool(eval(expression, scope, {"row": {"type": kind}}))  # noqa: S307 - as in _compile
 
     def extend(self, columns: list[tuple[str, Expression]]) -> None:

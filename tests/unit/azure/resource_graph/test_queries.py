@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from defender_devops.azure.resource_graph.queries import (
     onboarding_query,
     recommendations_query,
 )
-from sandbox.cloud.graph.query import parse_query
+from sandbox.cloud.graph.query import Query, parse_query
 from sandbox.cloud.graph.tables import TABLES
 from tests.unit.azure.fakes import REF
 
@@ -44,9 +45,14 @@ def recommendation(
     }
 
 
+@cache
+def _compiled(query: str) -> Query:
+    return parse_query(query, TABLES)
+
+
 def run(query: str, rows: Iterable[Row]) -> list[Row]:
     """Return the result of a query on these rows."""
-    compiled = parse_query(query, TABLES)
+    compiled = _compiled(query)
     assert compiled.ordered
     assert "id" in compiled.schema
     return [{name: row[name] for name in compiled.schema} for row in compiled.rows(lambda *_: iter(rows))]
