@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from defender_devops.api.names import ANNOTATION_RECONCILE_REQUESTED_AT
 from sandbox.cluster.client import condition
 from tests.support.scenarios.scenario import ACCOUNT, KIND, Scenario, message
 
@@ -148,3 +149,29 @@ def test_expired_tokens_are_renewed_without_a_word(scenario: Scenario) -> None:
     scenario.wait_observed()
     scenario.wait_observed()
     assert scenario.connector()["metadata"]["resourceVersion"] == version
+
+
+GARBAGE: dict[str, dict[str, Any]] = {
+    "204": {"status": 204},
+    "an empty 200": {"status": 200},
+    "an empty object": {"status": 200, "body": {}},
+    "a list of null": {"status": 200, "body": {"value": [None]}},
+    "properties of null": {"status": 200, "body": {"id": "/x", "properties": None}},
+    "404 without a body": {"status": 404},
+}
+
+
+@pytest.mark.parametrize("garbage", GARBAGE)
+def test_nothing_is_written_because_of_garbage(scenario: Scenario, garbage: str) -> None:
+    scenario.ready()
+    before = scenario.control.last()
+    for path in (CONNECTOR, CONFIGURATION, "azureDevOpsOrgs$", "listAvailableAzureDevOpsOrgs$"):
+        scenario.control.fault(service="arm", path=path, times=2, **GARBAGE[garbage])
+    annotations = {ANNOTATION_RECONCILE_REQUESTED_AT: garbage}
+    scenario.kube.patch(KIND, "contoso", {"metadata": {"annotations": annotations}}, scenario.namespace)
+    connector = scenario.wait_until(lambda body: body["status"].get("lastHandledReconcileAt") == garbage)
+    assert condition(connector, "Stalled") == {}
+    scenario.wait("Ready", "True")
+    scenario.wait_observed()
+    assert scenario.writes(since=before) == []
+    scenario.wait_onboarded("contoso", "fabrikam")

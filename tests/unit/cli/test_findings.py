@@ -48,7 +48,7 @@ def azure_of(rows: list[Row], connector: httpx.Response | None = None) -> FakeAz
         if request.method == "GET":
             return connector or arm_error(404, "ResourceNotFound")
         data = run(json.loads(request.content)["query"], rows)
-        return answer(200, {"data": data, "resultTruncated": "false"})
+        return answer(200, {"data": data, "totalRecords": len(data), "resultTruncated": "false"})
 
     return azure_with(respond)
 
@@ -164,12 +164,12 @@ def test_selected_organizations_that_nobody_has_onboarded_are_absent() -> None:
 
 async def test_a_refused_or_truncated_answer_is_an_error() -> None:
     row = recommendation()
-    complete = answer(200, {"data": [{"id": row["id"]}], "resultTruncated": "true"})
+    complete = answer(200, {"data": [{"id": row["id"]}], "totalRecords": 1, "resultTruncated": "true"})
     with pytest.raises(AzureUnavailable, match="truncated"):
         await read_findings(azure_with(complete).arm, [SELECTED], EVERYTHING)
     with pytest.raises(Forbidden):
         await read_findings(azure_with(arm_error(403, "AuthorizationFailed", "No.")).arm, [SELECTED], EVERYTHING)
-    first = answer(200, {"data": [{"id": row["id"]}], "$skipToken": "t", "resultTruncated": "false"})
+    first = answer(200, {"data": [{"id": row["id"]}], "totalRecords": 2, "$skipToken": "t", "resultTruncated": "false"})
     with pytest.raises(AzureUnavailable):
         await read_findings(azure_with(first, answer(500)).arm, [SELECTED], EVERYTHING)
 

@@ -221,7 +221,9 @@ class ArmClient:
             response = await self.send(request)
             yield response
             link = response.content.get("nextLink")
-            if not link or not isinstance(link, str):
+            if not isinstance(link, str | None):
+                raise AzureUnavailable(f"A page of the response to {request.operation} has no valid link to the next.")
+            if not link:
                 return
             if link in links or len(links) >= _PAGES_MAX:
                 raise AzureUnavailable(f"The pages of the response to {request.operation} do not end.")

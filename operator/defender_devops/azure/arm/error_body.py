@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from defender_devops.telemetry.redaction import without_tokens
@@ -43,6 +43,7 @@ class ErrorDetail:
         details: nested errors.
         policies: `info` of each PolicyViolation that belongs to this error.
         is_html: the body was an HTML page, so it may come from a proxy instead of Azure.
+        is_azure: the body has the shape of an error of Azure: a code, or a message of Microsoft.Security.
         depth: level of nesting, 0 for the outermost error.
     """
 
@@ -52,6 +53,7 @@ class ErrorDetail:
     details: tuple[ErrorDetail, ...] = ()
     policies: tuple[Mapping[str, Any], ...] = field(default=())
     is_html: bool = False
+    is_azure: bool = False
     depth: int = 0
 
     def walk(self) -> Iterator[ErrorDetail]:
@@ -74,8 +76,11 @@ def parse_error(body: bytes) -> ErrorDetail:
         return ErrorDetail(message=clean_error_text(str(content)))
     error = content.get("error")
     if isinstance(error, str):  # the shape of OAuth
-        return ErrorDetail(code=error, message=clean_error_text(str(content.get("error_description") or "")))
-    return _error_detail(error if isinstance(error, dict) else content)
+        message = clean_error_text(str(content.get("error_description") or ""))
+        return ErrorDetail(code=error, message=message, is_azure="error_description" in content)
+    detail = _error_detail(error if isinstance(error, dict) else content)
+    is_azure = any(nested.code for nested in detail.walk()) or isinstance(content.get("errorMessage"), str)
+    return replace(detail, is_azure=is_azure)
 
 
 def describe_arm_error(detail: ErrorDetail) -> str:

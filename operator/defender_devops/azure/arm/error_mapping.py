@@ -20,6 +20,9 @@ from defender_devops.http_client import RETRY_AFTER_MAX, retry_after_seconds
 __all__ = ["HttpResponse", "RequestContext", "arm_error_for_response", "arm_retry_after_seconds"]
 
 _TOO_MANY_REQUESTS: Final = 429
+_CONCLUSIVE: Final = frozenset(range(400, 500)) - {401, 403, 408, 409, 412, 429}
+"""Statuses from which something would follow that is not so where a proxy sent them: above all, that a resource does
+not exist. Those that are missing here lead to a retry, or are denials, which Azure may send without a body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,16 @@ def arm_error_for_response(response: HttpResponse, context: RequestContext, now:
         now: seconds since the epoch.
     """
     detail = parse_error(response.body)
-    error = _from_html(response, context) if detail.is_html else _from_detail(detail, context, response.status)
+    if detail.is_html:
+        error = _from_html(response, context)
+    elif response.status in _CONCLUSIVE and not detail.is_azure:
+        error = AzureUnavailable(
+            f"The request to {context.operation} got HTTP {response.status} without an error of Azure Resource "
+            f"Manager. {WILL_RETRY} If the problem persists, check the proxies and gateways between the operator and "
+            "Azure."
+        )
+    else:
+        error = _from_detail(detail, context, response.status)
     error.status = response.status
     error.retry_after = arm_retry_after_seconds(response, now)
     return error

@@ -6,10 +6,12 @@ The library is imported only when the first token is needed: an operator without
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+import aiohttp
 from pydantic import SecretBytes, SecretStr
 
 from defender_devops.azure.arm.token_source import Token
@@ -109,24 +111,34 @@ class EntraCredential:
         try:
             if self._prepare is not None:
                 await self._prepare()
-            if self._credential is None:
-                self._credential = self._build()
             async with asyncio.timeout(_TIMEOUT):
-                info = await self._request(self._credential, options)
+                info = await self._request(options)
         except TimeoutError as error:
             raise CredentialsUnavailable(f"No token for {name}: Entra ID does not respond. {WILL_RETRY}") from error
-        except OSError as error:  # the file of a projected token
+        except (OSError, aiohttp.ClientError) as error:
+            if not isinstance(error, OSError) or error.filename is None:  # of a connection
+                raise CredentialsUnavailable(
+                    f"No token for {name}: Entra ID cannot be reached ({type(error).__name__}). {WILL_RETRY}"
+                ) from error
+            # The file of a projected token.
             raise CredentialsMissing(
                 f"No token for {name}: {error.strerror or 'a file cannot be read'}. Check that the operator's pod has "
                 "the volume with its token or certificate."
             ) from error
-        except ValueError as error:  # of the constructors, which check their arguments
-            raise CredentialsRejected(f"The stored value of {name} cannot be used by azure-identity.") from error
-        if not info.token:
-            raise invalid_token_response(self._context)
         return Token(SecretStr(info.token), float(info.expires_on), info.refresh_on and float(info.refresh_on))
 
-    async def _request(self, credential: _Credential, options: TokenRequestOptions) -> AccessTokenInfo:
+    def _open(self) -> _Credential:
+        """Return the credential of azure-identity, which is created where there is none."""
+        if self._credential is None:
+            try:
+                self._credential = self._build()
+            except ValueError as error:  # of the constructors, which check their arguments
+                raise CredentialsRejected(
+                    f"The stored value of {self._context.name} cannot be used by azure-identity."
+                ) from error
+        return self._credential
+
+    async def _request(self, options: TokenRequestOptions) -> AccessTokenInfo:
         """Request a token, again after a gateway error of Entra ID that names no time to wait."""
         from azure.core.exceptions import AzureError as SdkError  # noqa: PLC0415 - see the module's docstring
         from azure.core.exceptions import HttpResponseError  # noqa: PLC0415 - as above
@@ -134,7 +146,12 @@ class EntraCredential:
 
         for attempt in range(1, _MAX_ATTEMPTS + 1):
             try:
-                return await credential.get_token_info(self._scope, options=options)
+                info = await self._open().get_token_info(self._scope, options=options)
+                if _is_usable(info):
+                    return info
+                await self.close()  # its cache would return the same again
+                if attempt == _MAX_ATTEMPTS:
+                    raise invalid_token_response(self._context)
             except SdkError as error:
                 failure = credentials_error(error, self._context)
                 # Without a response azure-identity has retried already.
@@ -144,8 +161,9 @@ class EntraCredential:
                 is_retryable = has_response and isinstance(failure, CredentialsUnavailable) and not failure.retry_after
                 if attempt == _MAX_ATTEMPTS or not is_retryable:
                     raise failure from error
-            except (TypeError, AttributeError, LookupError) as error:
-                # azure-identity itself fails on a body that is not a JSON object; anything else is a programming error.
+            except (TypeError, AttributeError, LookupError, ValueError) as error:
+                # azure-identity itself fails on a body that is not a JSON object, or has values of another kind;
+                # anything else is a programming error.
                 if not _is_raised_by_library(error):
                     raise
                 if attempt == _MAX_ATTEMPTS:
@@ -165,7 +183,14 @@ def _is_raised_by_library(error: Exception) -> bool:
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next
     module = traceback.tb_frame.f_globals.get("__name__", "") if traceback else ""
-    return module.startswith(("azure.", "msal."))
+    return module.startswith(("azure.", "msal.", "json."))
+
+
+def _is_usable(info: AccessTokenInfo) -> bool:
+    """Whether a response has a token that can be sent in a header."""
+    is_text = isinstance(info.token, str) and re.fullmatch(r"[\x21-\x7e]+", info.token) is not None
+    times = (info.expires_on, info.refresh_on or info.expires_on)
+    return is_text and all(isinstance(time, int | float) for time in times)
 
 
 def client_secret_credential(

@@ -89,20 +89,15 @@ class ResourceGraph:
         row_count = 0
         for _ in range(_PAGES_MAX):
             response = await self._page(query, subscriptions, page_size, skip_token)
-            data = response.content.get("data")
-            if not isinstance(data, list) or not all(isinstance(row, dict) and row.get("id") for row in data):
-                raise AzureUnavailable(
-                    f"The response of Resource Graph is not a list of rows (HTTP {response.status}). {WILL_RETRY}"
-                )
+            data, skip_token = _rows(response)
             row_count += len(data)
             yield data
-            skip_token = str(response.content.get("$skipToken") or "") or None
             if skip_token is None:
                 # A string in some API versions, a boolean in others.
                 if str(response.content.get("resultTruncated", "")).lower() == "true":
                     raise ResultTruncated("Resource Graph truncated its response and offers no further page.")
-                total = response.content.get("totalRecords")
-                if isinstance(total, int) and row_count < total:
+                total = response.content["totalRecords"]
+                if row_count < total:
                     raise ResultTruncated(f"Resource Graph returned {row_count} of {total} rows. {WILL_RETRY}")
                 return
         raise ResultTruncated(f"The response of Resource Graph has more than {_PAGES_MAX} pages of {page_size} rows.")
@@ -189,6 +184,24 @@ class ResourceGraph:
             if error.code == _TOO_LARGE:
                 raise PageTooLarge(error.message, code=error.code, status=error.status) from error
             raise
+
+
+def _rows(response: ArmResponse) -> tuple[list[Row], str | None]:
+    """Return the rows of a page and the token of the next one.
+
+    Raises:
+        AzureUnavailable: it is not a page. The number of all rows is in every response, so that an object of another
+            kind with an empty list does not mean that there is nothing.
+    """
+    data, token = response.content.get("data"), response.content.get("$skipToken")
+    if isinstance(data, list) and isinstance(token, str | None):
+        has_ids = all(isinstance(row, dict) and isinstance(row.get("id"), str) and row["id"] for row in data)
+        total = response.content.get("totalRecords")
+        if has_ids and isinstance(total, int) and not isinstance(total, bool):
+            return data, token or None
+    raise AzureUnavailable(
+        f"The response of Resource Graph is not a list of rows (HTTP {response.status}). {WILL_RETRY}"
+    )
 
 
 def subscription_batches(subscriptions: Sequence[str]) -> Iterator[list[str]]:

@@ -22,14 +22,15 @@ async def is_defender_cspm_enabled(arm: ArmClient, subscription_id: str) -> bool
         AzureError: Azure refused, failed, did not respond, or named a tier that is not known.
         CredentialsError: there is no token.
     """
+    path = arm_path("subscriptions", subscription_id, "providers", "Microsoft.Security", "pricings", _CSPM)
     request = ArmRequest(
         "read Defender plan",
         "GET",
-        path=arm_path("subscriptions", subscription_id, "providers", "Microsoft.Security", "pricings", _CSPM),
+        path=path,
         api_version=_API_VERSION,
         subscription=subscription_id,
     )
-    properties = require_azure_properties((await arm.send(request)).content, "pricingTier")
+    properties = require_azure_properties((await arm.send(request)).content, "pricingTier", resource_id=path)
     is_enabled = _ENABLED.get(str(properties["pricingTier"]).lower())
     if is_enabled is None:
         raise AzureUnavailable(f"Azure names a tier of the plan Defender CSPM that is not known. {WILL_RETRY}")

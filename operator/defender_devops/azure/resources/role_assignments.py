@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from defender_devops.api.azure_types import ConnectorRef, RoleAssignment
 from defender_devops.azure.arm.client import ArmClient, ArmRequest, arm_connector_path, arm_path
@@ -41,10 +42,12 @@ class RoleAssignments:
             bodies = await self._arm.values(request)
         except AzureNotFound:
             return ()
+        required = ("scope", "principalId", "roleDefinitionId")
+        assignments = [(body, require_azure_properties(body, *required)) for body in bodies]
         return tuple(
-            parse_role_assignment(str(body.get("name", "")), body["properties"])
-            for body in bodies
-            if str(require_azure_properties(body, "scope")["scope"]).rstrip("/").lower() == ref.key
+            parse_role_assignment(_name(body), properties)
+            for body, properties in assignments
+            if str(properties["scope"]).rstrip("/").lower() == ref.key
         )
 
     async def create(
@@ -100,3 +103,8 @@ class RoleAssignments:
             body=body,
             query=query or {},
         )
+
+
+def _name(body: Mapping[str, Any]) -> str:
+    """The assignment's name, or the last segment of its id where it has none."""
+    return str(body.get("name") or str(body.get("id") or "").rpartition("/")[2])

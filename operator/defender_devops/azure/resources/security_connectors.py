@@ -24,14 +24,14 @@ from defender_devops.azure.arm.client import ArmClient, ArmRequest, RetryPolicy,
 from defender_devops.azure.arm.error_codes import rule_for_error_code
 from defender_devops.azure.arm.long_running_operations import Operation, started_operation
 from defender_devops.azure.resources.serialization import (
-    parse_azure_connector,
     parse_azure_organization,
     parse_configuration,
+    require_azure_connector,
     require_azure_properties,
     serialize_agentless,
     serialize_annotations,
 )
-from defender_devops.errors import AzureError, AzureNotFound, DeletionInProgress
+from defender_devops.errors import WILL_RETRY, AzureError, AzureNotFound, DeletionInProgress
 
 __all__ = ["SecurityConnectors"]
 
@@ -40,6 +40,7 @@ _CONNECTOR_VERSION: Final = "2024-08-01-preview"
 
 _DEVOPS_VERSION: Final = "2025-03-01"
 
+_CONFIGURATION: Final = "/devops/default"
 _CONFLICT: Final = 409
 
 
@@ -59,7 +60,7 @@ class SecurityConnectors:
             response = await self._arm.send(_connector_request(ref, "read connector", "GET"))
         except AzureNotFound:
             return None
-        return _connector(response.content)
+        return require_azure_connector(response.content, ref.id)
 
     async def list_in(self, subscription_id: str, resource_group: str | None = None) -> tuple[Connector, ...]:
         """Return the security connectors of a subscription or resource group, of all environments (GitHub, AWS, …)."""
@@ -71,7 +72,7 @@ class SecurityConnectors:
             api_version=_CONNECTOR_VERSION,
             subscription=subscription_id,
         )
-        return tuple(_connector(body) for body in await self._arm.values(request))
+        return tuple(require_azure_connector(body) for body in await self._arm.values(request))
 
     async def create(
         self, ref: ConnectorRef, *, location: str, tags: Mapping[str, str], hierarchy_identifier: str
@@ -88,7 +89,7 @@ class SecurityConnectors:
             },
         }
         response = await self._arm.send(_connector_request(ref, "create connector", "PUT", body))
-        return _connector(response.content)
+        return require_azure_connector(response.content, ref.id)
 
     async def set_tags(self, ref: ConnectorRef, tags: Mapping[str, str]) -> Connector:
         """Replace all tags: the PATCH removes those that it does not name, also the tags of other programs.
@@ -97,13 +98,17 @@ class SecurityConnectors:
             AzureNotFound: there is no connector.
         """
         request = _connector_request(ref, "tag connector", "PATCH", {"tags": dict(tags)}, retry=RetryPolicy.ALWAYS)
-        return _connector((await self._arm.send(request)).content)
+        return require_azure_connector((await self._arm.send(request)).content, ref.id)
 
     async def delete(self, ref: ConnectorRef) -> None:
         """Delete the connector with everything below it. It is not an error where there is none.
 
+        A successful response has no content that would show who sent it, so the connector is read once more: nobody
+        looks after one that is left behind.
+
         Raises:
-            DeletionInProgress: Azure deletes the connector only after its DevOps configuration, which is being deleted.
+            DeletionInProgress: Azure deletes the connector only after its DevOps configuration, which is being deleted,
+                or still has the connector.
         """
         try:
             await self._arm.send(_connector_request(ref, "delete connector", "DELETE"))
@@ -115,6 +120,10 @@ class SecurityConnectors:
             if error.status != _CONFLICT or rule_for_error_code(error.code or "") is not None:
                 raise
             await self._delete_configuration_first(ref, error)
+        if await self.get(ref) is not None:
+            raise DeletionInProgress(
+                f"Azure accepted the deletion of connector {ref.name}, but still returns it. {WILL_RETRY}"
+            )
 
     async def _delete_configuration_first(self, ref: ConnectorRef, refusal: AzureError) -> None:
         """Delete `devops/default` unless that is under way.
@@ -143,7 +152,10 @@ class SecurityConnectors:
             response = await self._arm.send(_devops_request(ref, "read DevOps configuration", "GET"))
         except AzureNotFound:
             return None
-        return parse_configuration(require_azure_properties(response.content, "provisioningState"))
+        properties = require_azure_properties(
+            response.content, "provisioningState", resource_id=f"{ref.id}{_CONFIGURATION}"
+        )
+        return parse_configuration(properties)
 
     async def create_configuration(
         self,
@@ -197,8 +209,12 @@ class SecurityConnectors:
             bodies = await self._arm.values(request)
         except AzureNotFound:
             return ()
+        parent_id = f"{ref.id}{_CONFIGURATION}/azureDevOpsOrgs"
         return tuple(
-            parse_azure_organization(_name(body), require_azure_properties(body, "onboardingState")) for body in bodies
+            parse_azure_organization(
+                _name(body), require_azure_properties(body, "onboardingState", parent_id=parent_id)
+            )
+            for body in bodies
         )
 
     async def available_organizations(self, ref: ConnectorRef) -> tuple[AzureOrganization, ...]:
@@ -217,10 +233,9 @@ class SecurityConnectors:
             path=("listAvailableAzureDevOpsOrgs",),
             checks_authorization=True,
         )
-        response = await self._arm.send(request)
         return tuple(
             parse_azure_organization(_name(body), require_azure_properties(body, "onboardingState"))
-            for body in response.values
+            for body in await self._arm.values(request)
         )
 
     async def set_annotations(self, ref: ConnectorRef, organization: str, annotations: Annotations) -> Operation | None:
@@ -311,11 +326,6 @@ def _configuration_body(
     if agentless is not None:
         properties["agentlessConfiguration"] = serialize_agentless(agentless)
     return properties
-
-
-def _connector(body: Mapping[str, Any]) -> Connector:
-    require_azure_properties(body)
-    return parse_azure_connector(body)
 
 
 def _name(body: Mapping[str, Any]) -> str:

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeGuard, TypeVar
+from urllib.parse import unquote
 
 from defender_devops.api.azure_types import (
     AgentlessConfiguration,
@@ -33,6 +34,7 @@ __all__ = [
     "parse_configuration",
     "parse_role_assignment",
     "parse_time",
+    "require_azure_connector",
     "require_azure_properties",
     "serialize_agentless",
     "serialize_annotations",
@@ -41,29 +43,77 @@ __all__ = [
 E = TypeVar("E", bound=StrEnum)
 
 
-def require_azure_properties(body: Mapping[str, Any], *required: str) -> Mapping[str, Any]:
+def require_azure_properties(
+    body: Mapping[str, Any], *required: str, resource_id: str | None = None, parent_id: str | None = None
+) -> Mapping[str, Any]:
     """Return the `properties` of a resource.
 
-    A resource without them is a defective response of a gateway or the service: a write must not be based on it.
+    A resource without them, or another one than was requested, is a defective response of a gateway or the service: a
+    write must not be based on it.
+
+    Args:
+        body: the resource.
+        required: names of properties that must be texts and not empty.
+        resource_id: id that it must have, in any case; None for any.
+        parent_id: id of the resource whose direct child it must be, with the child's type; None for any.
 
     Raises:
-        AzureUnavailable: the resource has no id or name, or its properties are not an object with the required ones.
+        AzureUnavailable: the resource has no id or name, or not that id, or its properties are not an object with the
+            required ones.
     """
     properties = body.get("properties")
-    is_valid = (
-        isinstance(properties, dict)
-        and isinstance(body.get("id") or body.get("name"), str)
-        and all(isinstance(properties.get(name), str) for name in required)
-    )
-    if not is_valid:
+    if not isinstance(properties, dict) or any(not _is_text(properties.get(name)) for name in required):
         raise AzureUnavailable(f"A resource in the response of Azure has no valid properties. {WILL_RETRY}")
-    return _mapping(properties)
+    if not _has_identity(body, resource_id, parent_id):
+        raise AzureUnavailable(f"A resource in the response of Azure is not the one that was requested. {WILL_RETRY}")
+    return properties
+
+
+def _has_identity(body: Mapping[str, Any], resource_id: str | None, parent_id: str | None) -> bool:
+    """Whether a resource has an id or a name, and they are not those of another one. Azure changes the case of ids."""
+    name, identifier = body.get("name"), body.get("id")
+    if not _is_text(identifier):
+        segment = None if resource_id is None else resource_id.rpartition("/")[2].lower()
+        return _is_text(name) and segment in {None, name.lower()}
+    if resource_id is None and parent_id is None:
+        return True
+    identifier = identifier.rstrip("/").lower()
+    parent, _, segment = identifier.rpartition("/")
+    if name is not None and not (_is_text(name) and name.lower() in {segment, unquote(segment)}):
+        return False
+    if resource_id is not None and unquote(identifier) != resource_id.lower():
+        return False
+    return parent_id is None or unquote(parent) == parent_id.lower()
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and value.strip() != ""
 
 
 _ENABLED: Final = "Enabled"
 _DISABLED: Final = "Disabled"
 _ANNOTATED_CATEGORY: Final = "IaC"
 """The only category of findings that pull request annotations work for."""
+
+
+def require_azure_connector(body: Mapping[str, Any], resource_id: str | None = None) -> Connector:
+    """Return a connector from the response to GET, PUT, PATCH or an entry of a list.
+
+    Args:
+        body: the resource.
+        resource_id: id that it must have, in any case; None for any.
+
+    Raises:
+        AzureUnavailable: it is not a connector, or not that one.
+    """
+    properties = require_azure_properties(body, resource_id=resource_id)
+    # Each of them is in every documented response; without tags Azure sends null, an empty object, or nothing.
+    is_connector = _is_text(properties.get("environmentName")) or _is_text(properties.get("hierarchyIdentifier"))
+    tags = body.get("tags")
+    has_tags = tags is None or (isinstance(tags, dict) and all(isinstance(tag, str | None) for tag in tags.values()))
+    if not (is_connector and has_tags and _is_text(body.get("id")) and _is_text(body.get("location"))):
+        raise AzureUnavailable(f"A resource in the response of Azure is not a connector. {WILL_RETRY}")
+    return parse_azure_connector(body)
 
 
 def parse_azure_connector(body: Mapping[str, Any]) -> Connector:

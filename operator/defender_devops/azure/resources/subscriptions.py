@@ -26,7 +26,9 @@ async def tenant_of_subscription(arm: ArmClient, subscription_id: str) -> str:
         api_version=_API_VERSION,
         subscription=subscription_id,
     )
-    tenant = (await arm.send(request)).content.get("tenantId")
-    if not isinstance(tenant, str) or not tenant:
+    content = (await arm.send(request)).content
+    tenant, identifier = content.get("tenantId"), content.get("subscriptionId")
+    is_other = isinstance(identifier, str) and identifier.lower() != subscription_id.lower()
+    if not isinstance(tenant, str) or not tenant or is_other:
         raise AzureUnavailable("The response of Azure does not name the tenant of the subscription.")
     return tenant

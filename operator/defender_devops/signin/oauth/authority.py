@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import httpx
-from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from defender_devops.entra.error_codes import aadsts_numbers, is_oauth_error
 from defender_devops.http_client import NETWORK_ERRORS, retry_after_seconds
@@ -32,6 +32,8 @@ REQUEST_TIMEOUT: Final = 30.0
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _RESPONSE_MAX_BYTES: Final = 1 << 20  # Entra's responses have a few kilobytes
+_SECONDS_MAX: Final = 1e8
+"""Seconds, about three years: no token is valid for so long, and a time so far in the future can be computed."""
 
 
 class TokenResponse(BaseModel):
@@ -39,8 +41,8 @@ class TokenResponse(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
-    access_token: SecretStr
-    expires_in: float
+    access_token: SecretStr = Field(min_length=1)
+    expires_in: float = Field(gt=0, lt=_SECONDS_MAX)
     refresh_token: SecretStr | None = None
     id_token: SecretStr | None = None
 
@@ -53,11 +55,11 @@ class DeviceCode(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
-    device_code: SecretStr
-    user_code: str
+    device_code: SecretStr = Field(min_length=1)
+    user_code: str = Field(min_length=1)
     verification_uri: str
-    expires_in: float
-    interval: float = 5.0
+    expires_in: float = Field(gt=0, lt=_SECONDS_MAX)
+    interval: float = Field(default=5.0, ge=0, lt=_SECONDS_MAX)
 
 
 @dataclass(frozen=True)

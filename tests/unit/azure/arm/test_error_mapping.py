@@ -235,7 +235,14 @@ CASES = {
         ["Something went wrong"],
     ),
     "not found": (404, arm("ResourceNotFound", "The Resource 'contoso' was not found."), AzureNotFound, []),
-    "not found without a body": (404, b"", AzureNotFound, []),
+    "not found without a body": (404, b"", AzureUnavailable, ["without an error of Azure", "proxies"]),
+    "not found of a gateway": (404, b'{"message": "no Route matched"}', AzureUnavailable, ["proxies"]),
+    "connector's own shape, not found": (
+        404,
+        json.dumps({"statusCode": 404, "errorMessage": "No connector", "errorCorrelation": OBJECT}).encode(),
+        AzureNotFound,
+        [],
+    ),
     "spent code": (
         400,
         arm("TokenExchangeFailed", "AzureDevOps token exchange failed"),
@@ -280,7 +287,7 @@ CASES = {
         ["commercial cloud", "upgrade the operator"],
     ),
     "anything else": (400, arm("BadRequest", "The organization 'x' is no organization."), InvalidRequest, ["'x'"]),
-    "no error at all": (400, b"", InvalidRequest, ["create connector"]),
+    "no error at all": (400, b"", AzureUnavailable, ["create connector"]),
 }
 
 
@@ -456,4 +463,4 @@ def test_any_bytes_become_an_error(status: int, body: bytes, header: str) -> Non
 
 def test_a_deeply_nested_body_is_parsed_to_a_limited_depth() -> None:
     body = b'{"error":' + b'{"code":"X","details":[' * 2000 + b"{}" + b"]}" * 2000 + b"}"
-    assert isinstance(error_of(400, body), InvalidRequest)
+    assert isinstance(error_of(400, body), AzureUnavailable), "no service sends that"

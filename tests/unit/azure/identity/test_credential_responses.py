@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import aiohttp
 import pytest
 from azure.core.pipeline.transport import AsyncHttpResponse, AsyncHttpTransport
 from pydantic import SecretBytes, SecretStr
@@ -78,6 +79,15 @@ NOT_FROM_ENTRA: list[tuple[int, dict[str, str], bytes]] = [
     (200, JSON, b'{"access_token": null}'),
     (200, JSON, b'{"access_token": "eyJ'),
     (200, JSON, b'{"access_token": "x"}'),
+    (200, JSON, b'{"access_token": "x", "expires_in": "soon"}'),
+    (200, JSON, b'{"access_token": "x", "expires_in": null}'),
+    (200, JSON, b'{"access_token": "x", "expires_in": []}'),
+    (200, JSON, b'{"access_token": "x", "expires_in": 3600, "refresh_in": "soon"}'),
+    (200, JSON, b'{"access_token": "", "expires_in": 3600}'),
+    (200, JSON, b'{"access_token": 7, "expires_in": 3600}'),
+    (200, JSON, b'{"access_token": ["x"], "expires_in": 3600}'),
+    (200, JSON, b'{"access_token": "x\\ny", "expires_in": 3600}'),
+    *((status, {"Location": "https://elsewhere.example/"}, b"") for status in (301, 302, 303, 307, 308)),
     (400, JSON, b'{"message": "Bad Request"}'),
     (403, JSON, b'{"error": "Access Denied"}'),
     (403, JSON, b'{"error": {"code": "Forbidden"}}'),
@@ -140,3 +150,35 @@ async def test_retry_after_of_entra_id_is_reported_within_a_second(
     assert error.retry_after == 30
     assert transport.requests == 1
     assert asyncio.get_running_loop().time() <= 1
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize("kind", CREDENTIALS)
+@pytest.mark.parametrize("error", [ConnectionResetError("cut"), aiohttp.ClientPayloadError("cut"), TimeoutError()])
+async def test_a_connection_that_breaks_is_an_outage(
+    monkeypatch: pytest.MonkeyPatch, kind: str, error: Exception
+) -> None:
+    class Broken(Transport):
+        async def send(self, request: object, **_options: object) -> Response:
+            del request
+            raise error
+
+    monkeypatch.setitem(credentials._PIPELINE, "transport", Broken(200, {}, b""))
+    credential = CREDENTIALS[kind]()
+    with pytest.raises(CredentialsUnavailable):
+        await credential.token(claims=None, force_refresh=False)
+    await credential.close()
+
+
+async def test_a_token_that_cannot_be_used_is_not_cached(monkeypatch: pytest.MonkeyPatch) -> None:
+    bodies = [b'{"access_token": "x y", "expires_in": 3600}', b'{"access_token": "good", "expires_in": 3600}']
+
+    class Recovering(Transport):
+        async def send(self, request: object, **_options: object) -> Response:
+            return Response(request, 200, JSON, bodies.pop(0))
+
+    monkeypatch.setitem(credentials._PIPELINE, "transport", Recovering(200, {}, b""))
+    monkeypatch.setattr(credentials, "_RETRY_DELAY", 0.0)
+    credential = CREDENTIALS["client secret"]()
+    assert (await credential.token(claims=None, force_refresh=False)).value.get_secret_value() == "good"
+    await credential.close()

@@ -68,7 +68,11 @@ class FakeGraph:
         if top > self.rows_in_a_page_at_most:
             details = [{"code": "ResponsePayloadTooLarge", "message": "Too large."}]
             return answer(400, {"error": {"code": "BadRequest", "message": "Support", "details": details}})
-        content: dict[str, Any] = {"data": rows[start : start + top], "resultTruncated": "false"}
+        content: dict[str, Any] = {
+            "data": rows[start : start + top],
+            "totalRecords": len(rows),
+            "resultTruncated": "false",
+        }
         if start + top < len(rows):
             content["$skipToken"] = str(start + top)
         return answer(200, content)

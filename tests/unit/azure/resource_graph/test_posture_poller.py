@@ -269,7 +269,7 @@ async def test_a_truncated_answer_is_read_for_fewer_subscriptions(world: World) 
 
 async def test_a_subscription_whose_answer_is_always_truncated_concerns_no_other(world: World) -> None:
     await world.changed()
-    truncated = answer(200, {"data": [], "resultTruncated": "true"})
+    truncated = answer(200, {"data": [], "totalRecords": 0, "resultTruncated": "true"})
     world.graph.override = lambda body: truncated if SUB2 in body["subscriptions"] else None
     world.graph.put(A, "contoso", 6)
     world.graph.put(OTHER, "contoso", 6)
@@ -315,7 +315,7 @@ async def test_unknown_words_are_logged_once(world: World) -> None:
     key = f"{A.key}/devops/default/azuredevopsorgs/contoso"
     bag = {"status": "Unhealthy", "severity": "Severe", "category": "", "number": 2}
     row = {"id": key, "recommendations": 2, "counts": [bag]}
-    world.graph.override = lambda _body: answer(200, {"data": [row]})
+    world.graph.override = lambda _body: answer(200, {"data": [row], "totalRecords": 1})
     with structlog.testing.capture_logs() as logs:
         await world.changed()
         await world.changed()

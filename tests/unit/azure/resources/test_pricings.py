@@ -8,7 +8,8 @@ from tests.unit.azure.fakes import SUBSCRIPTION, answer, arm_error, azure_with
 
 
 def pricing(tier: object) -> dict[str, object]:
-    return {"id": "/x", "name": "CloudPosture", "properties": {"pricingTier": tier}}
+    identifier = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Security/pricings/CloudPosture"
+    return {"id": identifier, "name": "CloudPosture", "properties": {"pricingTier": tier}}
 
 
 @pytest.mark.parametrize(("tier", "is_enabled"), [("Standard", True), ("Free", False), ("standard", True)])

@@ -33,6 +33,8 @@ NOT_FOUND = arm_error(404, "ResourceNotFound", "Not here.")
 STATUS_URL = f"{ENDPOINT}{BELOW}/operationResults/1?s=signature"
 STARTED = answer(202, {}, {"Azure-AsyncOperation": STATUS_URL, "Retry-After": "20"})
 
+CONNECTOR = {"id": REF.id, "location": "westeurope", "properties": {"environmentName": "AzureDevOps"}}
+
 Ask = Callable[[SecurityConnectors], Awaitable[Any]]
 
 
@@ -41,7 +43,7 @@ def organization(name: str, state: str = "Onboarded") -> dict[str, Any]:
 
 
 async def test_create_sends_the_properties_of_an_azure_devops_connector() -> None:
-    azure = azure_with(answer(201, {"id": REF.id, "location": "westeurope", "tags": {"a": "b"}, "properties": {}}))
+    azure = azure_with(answer(201, {**CONNECTOR, "tags": {"a": "b"}}))
     connector = await SecurityConnectors(azure.arm).create(
         REF, location="westeurope", tags={"a": "b"}, hierarchy_identifier="4a8eb7f1-f533-48c5-b102-9b09e90906b7"
     )
@@ -61,7 +63,7 @@ async def test_create_sends_the_properties_of_an_azure_devops_connector() -> Non
 
 
 async def test_tags_are_replaced_as_a_whole() -> None:
-    azure = azure_with(answer(200, {"id": REF.id, "tags": {"a": "b"}, "properties": {}}))
+    azure = azure_with(answer(200, {**CONNECTOR, "tags": {"a": "b"}}))
     await SecurityConnectors(azure.arm).set_tags(REF, {"a": "b"})
     assert azure.paths() == [f"PATCH {CONNECTOR_PATH}"]
     assert azure.body() == {"tags": {"a": "b"}}
@@ -103,9 +105,9 @@ async def test_a_missing_group_is_not_reported_as_a_missing_connector(ask: Ask) 
 
 @pytest.mark.parametrize("status", [200, 204])
 async def test_delete_succeeds_with_200_and_204(status: int) -> None:
-    azure = azure_with(answer(status))
+    azure = azure_with(answer(status), NOT_FOUND)
     await SecurityConnectors(azure.arm).delete(REF)
-    assert azure.paths() == [f"DELETE {CONNECTOR_PATH}"]
+    assert azure.paths() == [f"DELETE {CONNECTOR_PATH}", f"GET {CONNECTOR_PATH}"]
 
 
 NESTED = arm_error(409, "CannotDeleteResource", "Nested resources: devops/default.")
@@ -350,7 +352,7 @@ async def test_a_path_with_relative_segments_is_never_requested(ref: ConnectorRe
 
 async def test_two_gateway_errors_of_connectors_are_retried() -> None:
     gateway = answer(502, headers={"x-ms-failure-cause": "gateway"})
-    azure = azure_with(gateway, gateway, answer(200, {"id": REF.id, "properties": {}}))
+    azure = azure_with(gateway, gateway, answer(200, CONNECTOR))
     assert await SecurityConnectors(azure.arm).get(REF) is not None
     with pytest.raises(AzureUnavailable):
         await SecurityConnectors(azure_with(gateway).arm).get(REF)

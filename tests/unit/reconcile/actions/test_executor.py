@@ -35,7 +35,14 @@ from tests.unit.azure.fakes import FakeAzure, answer, arm_error
 from tests.unit.reconcile.builder import CONNECTOR_ID, NOW, cloud_of, snapshot
 
 TAGGED = answer(
-    200, {"id": CONNECTOR_ID, "name": "contoso", "location": "westeurope", "tags": {"a": "b"}, "properties": {}}
+    200,
+    {
+        "id": CONNECTOR_ID,
+        "name": "contoso",
+        "location": "westeurope",
+        "tags": {"a": "b"},
+        "properties": {"environmentName": "AzureDevOps"},
+    },
 )
 ACTION = SetTags({"a": "b"}, ("a",))
 

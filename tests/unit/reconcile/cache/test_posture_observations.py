@@ -96,7 +96,7 @@ async def test_an_identity_without_access_gets_no_numbers_of_another_one() -> No
     setup = Setup()
     rightful = setup.world(a=A)
     impostor = setup.world(b=A)
-    impostor.graph.override = lambda _body: answer(200, {"data": []})
+    impostor.graph.override = lambda _body: answer(200, {"data": [], "totalRecords": 0})
     await setup.poll(rightful)
     await setup.poll(impostor)
     assert setup.observations.observation(KEY_A).organizations

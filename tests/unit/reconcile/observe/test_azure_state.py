@@ -13,7 +13,9 @@ from defender_devops.reconcile.observe.azure_state import AzureStateReader, Read
 from tests.unit.azure.fakes import REF, FakeAzure, answer, arm_error
 from tests.unit.reconcile.builder import ROLE
 
-CONNECTOR = answer(200, {"id": REF.id, "name": "contoso", "location": "westeurope", "properties": {}})
+CONNECTOR = answer(
+    200, {"id": REF.id, "name": "contoso", "location": "westeurope", "properties": {"environmentName": "AzureDevOps"}}
+)
 ASSIGNED = answer(
     200, {"value": [{"name": "x", "properties": {"scope": REF.id, "principalId": "p", "roleDefinitionId": ROLE}}]}
 )
