@@ -256,9 +256,12 @@ def parse_json_response(response: httpx.Response) -> Any:  # noqa: ANN401 - JSON
     if response.status_code == httpx.codes.NO_CONTENT:
         return None
     try:
-        return json.loads(response.content)
+        body = json.loads(response.content)
     except (ValueError, RecursionError):
-        raise AzureDevOpsUnavailable("The response of Azure DevOps is not JSON.") from None
+        body = None
+    if body is None:  # null, too, is no response to any request
+        raise AzureDevOpsUnavailable("The response of Azure DevOps is not JSON.")
+    return body
 
 
 def azure_devops_list(body: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - JSON

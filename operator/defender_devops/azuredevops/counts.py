@@ -35,4 +35,6 @@ async def expected_counts(client: AzureDevOpsClient, organization: str) -> Count
             repositories += azure_devops_list(
                 await client.get(f"{base}/{quote_path_segment(project)}/_apis/git/repositories")
             )
+    if not all(isinstance(repository.get("id"), str) for repository in repositories):
+        raise AzureDevOpsUnavailable("A repository in the response of Azure DevOps has no id.")
     return Counts(len(projects), sum(repository.get("isDisabled") is not True for repository in repositories))

@@ -22,6 +22,7 @@ from defender_devops.telemetry.redaction import without_tokens
 __all__ = ["BY_NUMBER", "ClaimsRequired", "raise_azure_devops_error"]
 
 _SUCCESS: Final = frozenset({200, 201, 202, 204})
+_ABSENT: Final = frozenset({404, 410})
 _SIGN_IN_PAGE: Final = 203
 _CLAIMS: Final = re.compile(r'claims="([^"]+)"')
 _NUMBER: Final = re.compile(r"\b(TF\d{6}|VS\d{6,7})\b")
@@ -82,11 +83,23 @@ def raise_azure_devops_error(response: httpx.Response, retry_after: float | None
         raise _unauthorized(response)
     if status == httpx.codes.TOO_MANY_REQUESTS or status >= httpx.codes.INTERNAL_SERVER_ERROR:
         raise AzureDevOpsUnavailable(f"Azure DevOps failed with HTTP {status}. {WILL_RETRY}", retry_after=retry_after)
+    if status in _ABSENT and not message and not _has_own_header(response):
+        # Of a gateway or a proxy: that something does not exist does not follow from it.
+        raise AzureDevOpsUnavailable(
+            f"The response to a request to Azure DevOps is not its own (HTTP {status}). {WILL_RETRY} If the problem "
+            "persists, check the proxies between the operator and Azure DevOps.",
+            retry_after=retry_after,
+        )
     if status == httpx.codes.FORBIDDEN:
         raise AzureDevOpsDenied(f"The signed-in account may not read this. {message}".strip())
-    if status in {httpx.codes.NOT_FOUND, httpx.codes.GONE}:
+    if status in _ABSENT:
         raise AzureDevOpsNotFound(f"Azure DevOps has no such organization or resource. {message}".strip())
     raise AzureDevOpsError(f"Azure DevOps rejected a request with HTTP {status}. {message}".strip())
+
+
+def _has_own_header(response: httpx.Response) -> bool:
+    """Whether a response has a header of Azure DevOps, as its pages for organizations that do not exist have."""
+    return any(name.startswith(("x-vss-", "x-tfs-")) for name in response.headers)
 
 
 def _unauthorized(response: httpx.Response) -> SignInExpired:
@@ -106,6 +119,8 @@ def _message(response: httpx.Response) -> tuple[str, str | None]:
     if not isinstance(body, dict):
         return "", None
     message, type_key = str(body.get("message") or ""), str(body.get("typeKey") or "")
+    if not type_key and "errorCode" not in body and not _NUMBER.search(message):
+        return "", None  # of a gateway
     number = _NUMBER.search(f"{message} {type_key}")
     text = without_tokens(" ".join(message.split()))[:_MESSAGE_MAX]
     label = without_tokens(type_key)[:64]

@@ -42,12 +42,12 @@ class Member:
     Attributes:
         id: its id.
         subject: its subject descriptor in the Graph API; empty where the response has none.
-        groups: descriptors (in lower case) of all its groups, indirect ones included.
+        groups: descriptors (in lower case) of all its groups, indirect ones included; None where the response has none.
     """
 
     id: str
     subject: str
-    groups: frozenset[str]
+    groups: frozenset[str] | None
 
 
 async def find_member(client: AzureDevOpsClient, organization: str, account: Account) -> Member | None:
@@ -64,11 +64,13 @@ async def find_member(client: AzureDevOpsClient, organization: str, account: Acc
     if len(active) > 1:
         raise AzureDevOpsUnavailable(f"Azure DevOps has several accounts with the name {account.name}.")
     identity = active[0]
-    member_of = identity.get("memberOf")
+    identifier, subject, member_of = (identity.get(key) for key in ("id", "subjectDescriptor", "memberOf"))
+    if not isinstance(identifier, str) or not identifier:
+        raise AzureDevOpsUnavailable(f"The response of Azure DevOps has no id of the account {account.name}.")
     return Member(
-        id=str(identity.get("id") or ""),
-        subject=str(identity.get("subjectDescriptor") or ""),
-        groups=frozenset(str(group).lower() for group in member_of) if isinstance(member_of, list) else frozenset(),
+        id=identifier,
+        subject=subject if isinstance(subject, str) else "",
+        groups=frozenset(str(group).lower() for group in member_of) if isinstance(member_of, list) else None,
     )
 
 
@@ -96,7 +98,7 @@ async def is_administrator(client: AzureDevOpsClient, organization: str, member:
 
 
 async def _is_administrator_by_identity(client: AzureDevOpsClient, organization: str, member: Member) -> bool | None:
-    """By the groups of the identity; None where the administrators' group has no identity with that descriptor."""
+    """By the groups of the identity; None where they, or the identity of the administrators' group, are not known."""
     try:
         groups = await _identities(client, organization, {"descriptors": _ADMINISTRATORS_DESCRIPTOR})
     except (SignInExpired, AzureDevOpsUnavailable):
@@ -104,7 +106,7 @@ async def _is_administrator_by_identity(client: AzureDevOpsClient, organization:
     except AzureDevOpsError:  # the descriptor is unknown to this organization
         return None
     descriptors = {str(group.get("descriptor") or "").lower() for group in groups} - {""}
-    return bool(descriptors & member.groups) if descriptors else None
+    return bool(descriptors & member.groups) if descriptors and member.groups is not None else None
 
 
 async def _is_administrator_by_graph(client: AzureDevOpsClient, organization: str, member: Member) -> bool:
@@ -121,8 +123,8 @@ async def _is_administrator_by_graph(client: AzureDevOpsClient, organization: st
     while pending and len(visited) <= _GROUPS_MAX:
         url = _graph_url(client, organization, "memberships", pending.pop())
         for membership in azure_devops_list(await client.get(url, {"direction": "up"}, GRAPH_VERSION)):
-            container = str(membership.get("containerDescriptor") or "")
-            if not container:
+            container = membership.get("containerDescriptor")
+            if not isinstance(container, str) or not container:
                 raise AzureDevOpsUnavailable("A membership in the response of Azure DevOps names no group.")
             if container == administrators:
                 return True
@@ -137,8 +139,9 @@ async def _administrators_group(client: AzureDevOpsClient, organization: str) ->
     url = _graph_url(client, organization, "groups")
     async for page in client.pages(url, {}, GRAPH_VERSION):
         for group in page:
-            if str(group.get("principalName", "")).lower() == principal_name:
-                return str(group.get("descriptor", ""))
+            descriptor = group.get("descriptor")
+            if str(group.get("principalName", "")).lower() == principal_name and isinstance(descriptor, str):
+                return descriptor
     raise AzureDevOpsUnavailable(f"Azure DevOps does not list the group {ADMINISTRATORS} of the organization.")
 
 

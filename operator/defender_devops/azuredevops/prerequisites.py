@@ -13,7 +13,7 @@ from defender_devops.api.reasons import Reason
 from defender_devops.azuredevops.client import AzureDevOpsClient, azure_devops_list, quote_path_segment
 from defender_devops.azuredevops.members import ADMINISTRATORS, Account, Member, is_administrator
 from defender_devops.azuredevops.organizations import NO_TENANT, organization_tenant
-from defender_devops.errors import AzureDevOpsNotFound
+from defender_devops.errors import AzureDevOpsNotFound, AzureDevOpsUnavailable
 
 __all__ = [
     "check_access_level",
@@ -157,6 +157,8 @@ async def check_container_mapping_extension(client: AzureDevOpsClient, organizat
         f"{client.endpoints.extension}/{quote_path_segment(organization)}/_apis/extensionmanagement/installedextensions"
     )
     extensions = azure_devops_list(await client.get(url, {"includeDisabledExtensions": "true"}, _EXTENSION_VERSION))
+    if not all(isinstance(extension.get("extensionId"), str) for extension in extensions):
+        raise AzureDevOpsUnavailable("An extension in the response of Azure DevOps has no id.")
     settings_url = _settings_url(client, organization, "extensions")
     for extension in extensions:
         if (

@@ -67,8 +67,10 @@ TABLE = [
         AzureDevOpsDenied,
         r"VS403283: No. \(AccessDeniedException\)",
     ),
-    ("no organization", answer(404), AzureDevOpsNotFound, "no such organization"),
-    ("gone", answer(410), AzureDevOpsNotFound, "no such organization"),
+    ("no organization", answer(404, '{"message": "x", "typeKey": "y"}'), AzureDevOpsNotFound, "no such organization"),
+    ("no organization, as a page", answer(404, "<html>", X_VSS_E2EID="1"), AzureDevOpsNotFound, "no such organization"),
+    ("gone", answer(410, '{"message": "x", "errorCode": 0}'), AzureDevOpsNotFound, "no such organization"),
+    ("404 of a proxy", answer(404, "<html>"), AzureDevOpsUnavailable, "not its own"),
     (
         "blocked for usage",
         answer(429, '{"message": "TF400733: The request has been canceled: exceeded usage."}'),

@@ -302,6 +302,7 @@ async def test_without_the_organization_wide_list_each_project_is_requested(reac
 
 
 async def test_counts_that_cannot_be_read_are_an_error_and_not_zero(reach: AzureDevOpsSetup) -> None:
-    reach.service.responses["/contoso/_apis/projects"] = web.Response(status=403)
+    denied = {"message": "VS403283: No.", "typeKey": "AccessDeniedException"}
+    reach.service.responses["/contoso/_apis/projects"] = web.json_response(denied, status=403)
     with pytest.raises(AzureDevOpsDenied):
         await counts.expected_counts(reach.client, "contoso")

@@ -32,7 +32,7 @@ async def extension_state(client: AzureDevOpsClient, organization: str) -> Exten
         f"{client.endpoints.extension}/{quote_path_segment(organization)}/_apis/extensionmanagement/installedextensions"
     )
     for item in azure_devops_list(await client.get(url, {"includeDisabledExtensions": "true"}, _EXTENSION_VERSION)):
-        if (text(item, "publisherId").lower(), text(item, "extensionId").lower()) == _EXTENSION:
+        if (text(item, "publisherId").lower(), identifier(item, "extensionId").lower()) == _EXTENSION:
             # Flags are separated by commas, such as "trusted, needsReauthorization".
             flags = {flag.strip().lower() for flag in text(object_field(item, "installState"), "flags").split(",")}
             return ExtensionState.DISABLED if flags & _BROKEN_FLAGS else ExtensionState.INSTALLED
