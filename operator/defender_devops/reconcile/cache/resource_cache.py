@@ -190,6 +190,16 @@ class ResourceCache:
         entry = self._connectors.get(key)
         return entry.uid if entry is not None else None
 
+    def connector_version(self, key: Key) -> int | None:
+        """Return the resourceVersion of a connector's newest body, without parsing it."""
+        entry = self._connectors.get(key)
+        return entry.version if entry is not None else None
+
+    def organization_version(self, key: Key) -> int | None:
+        """Return the resourceVersion of an organization's newest body, without parsing it."""
+        entry = self._organizations.get(key)
+        return entry.version if entry is not None else None
+
     def connectors(self) -> list[Key]:
         """Return every connector."""
         return list(self._connectors)
@@ -240,6 +250,12 @@ class ResourceCache:
     def upsert_organization(self, body: Body) -> Key | None:
         """Store an organization's body. Returns its connector if that has to be reconciled."""
         key, connector, organization = Key.from_body(body), _connector_of(body), _organization_of(body)
+        previous = self._organizations.get(key)
+        if _is_superseded(previous, body):
+            return None
+        if previous is not None and previous.uid != body["metadata"]["uid"]:
+            # The event of its deletion was not seen. Both fields are immutable, but the new object may have others.
+            self._remove_from_indexes(previous.parse())
         is_changed = self._store(self._organizations, body)
         self._children[connector].add(key.name)
         self._names[key.namespace].add(key.name)
@@ -251,15 +267,19 @@ class ResourceCache:
 
     def remove_organization(self, body: Body) -> Key | None:
         """Remove a deleted organization. Returns its connector if the organization was in the cache."""
-        key, connector = Key.from_body(body), _connector_of(body)
+        key = Key.from_body(body)
         if not self._remove(self._organizations, ORGANIZATION.kind, key, body["metadata"].get("uid", "")):
             return None
+        self._remove_from_indexes(body)
+        return _connector_of(body)
+
+    def _remove_from_indexes(self, body: Body) -> None:
+        key, connector = Key.from_body(body), _connector_of(body)
         self._children[connector].discard(key.name)
         if not self._children[connector]:
             del self._children[connector]
         self._names[key.namespace].discard(key.name)
         self._onboarded_by[_organization_of(body)].discard(connector)
-        return connector
 
     def remove_unlisted_organizations(self, namespace: str | None, uids: Container[str], version: int) -> list[Key]:
         """Remove the organizations that are missing from a list, and return their connectors.
