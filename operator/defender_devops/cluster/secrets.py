@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Final, NamedTuple
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final, NamedTuple
 
 from pydantic import SecretBytes
 
 from defender_devops.cluster.client import Body, KubernetesClient, api_path
+from defender_devops.cluster.errors import require_object
 from defender_devops.credentials.text import InvalidCredential, check_credential_secret_type
-from defender_devops.errors import CredentialsMissing, KubernetesNotFound
+from defender_devops.errors import CredentialsMissing, KubernetesNotFound, KubernetesUnavailable
 
 __all__ = ["Secrets", "TypedValue"]
 
@@ -23,10 +26,12 @@ class TypedValue(NamedTuple):
     Attributes:
         secret_type: type of the Secret, such as Opaque.
         value: decoded value.
+        changed_at: when the data of the Secret was written last; None if it is not known.
     """
 
     secret_type: str
     value: SecretBytes
+    changed_at: datetime | None = None
 
 
 class Secrets:
@@ -38,18 +43,21 @@ class Secrets:
     async def read(self, namespace: str, name: str) -> Body | None:
         """Return a whole Secret, or None if it does not exist."""
         try:
-            return await self._client.get(api_path("v1", _PLURAL, namespace, name))
+            return _secret(await self._client.get(api_path("v1", _PLURAL, namespace, name)), name)
         except KubernetesNotFound:
             return None
 
     async def create(self, body: Body) -> Body:
         """Create a Secret."""
-        return await self._client.create(api_path("v1", _PLURAL, body["metadata"]["namespace"]), body)
+        metadata = body["metadata"]
+        answer = await self._client.create(api_path("v1", _PLURAL, metadata["namespace"]), body)
+        return _secret(answer, metadata["name"])
 
     async def replace(self, body: Body) -> Body:
         """Replace a Secret; the body's metadata.resourceVersion must be the current one."""
         metadata = body["metadata"]
-        return await self._client.replace(api_path("v1", _PLURAL, metadata["namespace"], metadata["name"]), body)
+        answer = await self._client.replace(api_path("v1", _PLURAL, metadata["namespace"], metadata["name"]), body)
+        return _secret(answer, metadata["name"])
 
     async def read_key(self, namespace: str, name: str, key: str) -> SecretBytes | None:
         """Return the value of one key, or None if the Secret or the key does not exist, or is not base64."""
@@ -87,6 +95,33 @@ class Secrets:
         if encoded is None:
             return None
         try:
-            return TypedValue(str(body.get("type", "Opaque")), SecretBytes(base64.b64decode(encoded, validate=True)))
+            value = SecretBytes(base64.b64decode(encoded, validate=True))
         except (binascii.Error, ValueError):
             return None
+        return TypedValue(str(body.get("type", "Opaque")), value, _changed_at(body["metadata"]))
+
+
+def _changed_at(metadata: Mapping[str, Any]) -> datetime | None:
+    """Return when the data was written last: by managedFields, or else the time of the creation."""
+    writes = [
+        entry.get("time")
+        for entry in metadata.get("managedFields") or ()
+        if "f:data" in (entry.get("fieldsV1") or {}) or "f:stringData" in (entry.get("fieldsV1") or {})
+    ]
+    times = [time for time in writes or [metadata.get("creationTimestamp")] if isinstance(time, str)]
+    try:
+        return max(map(datetime.fromisoformat, times), default=None)
+    except (ValueError, TypeError):
+        return None
+
+
+def _secret(body: Body, name: str) -> Body:
+    """Return the Secret in a response of the API server.
+
+    Raises:
+        KubernetesUnavailable: it is not that Secret, so no value is missing because of it.
+    """
+    data = require_object(body, "Secret", name).get("data")
+    if data is not None and not (isinstance(data, dict) and all(isinstance(value, str) for value in data.values())):
+        raise KubernetesUnavailable("The data of a Secret in the response of the Kubernetes API server is not valid.")
+    return body
