@@ -93,7 +93,7 @@ def error_rows() -> Iterator[ErrorRow]:
     yield from _sign_in_rows()
     yield from _azure_devops_rows()
     for status in (400, 401, 403, 404, 408, 409, 410, 413, 415, 422, 429, 500, 502, 503, 504):
-        yield ErrorRow(_KUBERNETES, f"HTTP {status}", kubernetes_error(status, {}, {}))
+        yield ErrorRow(_KUBERNETES, f"HTTP {status}", kubernetes_error(status, {"kind": "Status"}, {}))
 
 
 def _arm_rows() -> Iterator[ErrorRow]:
@@ -102,7 +102,7 @@ def _arm_rows() -> Iterator[ErrorRow]:
         body = json.dumps({"error": {"code": code, "message": "m"}}).encode()
         yield ErrorRow(_ARM, f"`{code}`", arm_error_for_response(HttpResponse(400, {}, body), context, 0.0))
     for status in sorted({302, 400, 405, 412, 413, 415, 422, 500, 502, 503, 504, *BY_STATUS}):
-        error = arm_error_for_response(HttpResponse(status, {}), context, 0.0)
+        error = arm_error_for_response(HttpResponse(status, {}, b'{"error": {"code": "Other"}}'), context, 0.0)
         yield ErrorRow(_ARM, f"HTTP {status} with another code", error)
     check = RequestContext("list available organizations", from_manifest=False, checks_authorization=True)
     for status in (401, 403):
@@ -146,7 +146,8 @@ def _sign_in_rows() -> Iterator[ErrorRow]:
 
 def _azure_devops_rows() -> Iterator[ErrorRow]:
     def row(code: str, status: int, message: str = "", **headers: str) -> ErrorRow:
-        response = httpx.Response(status, headers=headers, text=json.dumps({"message": message}))
+        text = json.dumps({"message": message or "m", "errorCode": 0})
+        response = httpx.Response(status, headers=headers, text=text)
         try:
             raise_azure_devops_error(response, None)
         except AzureDevOpsError as error:

@@ -17,7 +17,7 @@ from defender_devops.cluster.connectors import connectors_path
 from defender_devops.cluster.kubeconfig.credentials import CredentialsLoader
 from defender_devops.cluster.organizations import organizations_path
 from defender_devops.cluster.user_actions import MANAGER, UserActions
-from defender_devops.errors import KubernetesNotFound, KubernetesRefused
+from defender_devops.errors import KubernetesError, KubernetesRefused
 
 __all__ = ["Cluster", "not_found_message", "open_cluster", "require_organizations"]
 
@@ -25,6 +25,7 @@ _TIMEOUT: Final = 20.0
 """Seconds for one request."""
 
 _LISTED_NAMES_MAX: Final = 8
+_NOT_FOUND: Final = 404
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +84,10 @@ class Cluster:
         namespace = namespace or self.namespace
         try:
             return await self.user_actions.get(namespace, plain_name)
-        except KubernetesNotFound:
-            pass
+        except KubernetesError as error:
+            # Without the CRDs the API server's response has no Status, and the list below says what is missing.
+            if error.status != _NOT_FOUND:
+                raise
         try:
             bodies = await self.connectors(None)
         except KubernetesRefused:  # no permission in other namespaces: suggest names of this one

@@ -83,7 +83,7 @@ def command_failure(error: OperatorError) -> CommandFailed:
             "with -n.",
             ExitCode.NO_RIGHTS,
         )
-    message, exit_code = error.message, ExitCode.NOT_OK
+    message, exit_code = error.message.replace(WILL_RETRY, "Try again."), ExitCode.NOT_OK
     if error.status is None:  # not a response: the kubeconfig is invalid, or the server cannot be reached
         exit_code = ExitCode.NO_CLUSTER
         if isinstance(error, KubernetesUnavailable):

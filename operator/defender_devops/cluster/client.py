@@ -23,7 +23,9 @@ from defender_devops.cluster.errors import (
     Body,
     kubernetes_error,
     parse_error_body,
+    parse_object,
     rbac_verb,
+    require_list,
     resource_name,
 )
 from defender_devops.cluster.kubeconfig.credentials import Credentials, CredentialsLoader
@@ -51,8 +53,11 @@ _MAX_CONCURRENT_REQUESTS: Final = 32
 _PAGE: Final = 500
 """Objects in one page of a list, as kubectl requests them."""
 
+_PAGES_MAX: Final = 1000
+"""Pages of a list: far more than etcd holds."""
+
 _CONNECT_TIMEOUT: Final = 10.0
-_FIRST_ERROR_STATUS: Final = 400
+_FIRST_ERROR_STATUS: Final = 300
 _CERTIFICATE_CHECK_INTERVAL: Final = 1.0
 """Seconds between two checks whether the certificate files have changed."""
 
@@ -89,7 +94,8 @@ class KubernetesClient:
     """The Kubernetes API with the permissions of the loaded credentials.
 
     All methods raise KubernetesError: NotFound (404), Conflict (409, and a failed test of a JSON patch), Unavailable
-    (no response, 401, 408, 410, 429, 5xx), Refused (every other 4xx).
+    (no response, 401, 408, 410, 429, 5xx, a redirect, and whatever is not a response of an API server), Refused (every
+    other 4xx).
 
     Args:
         credentials_loader: address and credentials of the API server; several clients may share one.
@@ -152,16 +158,18 @@ class KubernetesClient:
         """Yield a list page by page.
 
         Raises:
-            KubernetesUnavailable: status 410 if reading took longer than the server keeps the list's version.
+            KubernetesUnavailable: status 410 if reading took longer than the server keeps the list's version; without a
+                status if a response is not a page of a list, or the pages do not end.
         """
         continue_token = ""
-        while True:
+        for _ in range(_PAGES_MAX):
             query = {"limit": str(_PAGE)} | ({"continue": continue_token} if continue_token else {})
-            page = await self.get(path_with_query(url, **query), accept=accept)
+            page = require_list(await self.get(path_with_query(url, **query), accept=accept))
             yield page
-            continue_token = page.get("metadata", {}).get("continue") or ""
+            continue_token = page["metadata"].get("continue") or ""
             if not continue_token:
                 return
+        raise KubernetesUnavailable(f"A list of the Kubernetes API server has more than {_PAGES_MAX} pages.")
 
     async def items(self, url: str) -> AsyncIterator[Body]:
         """Yield every object of a list."""
@@ -182,7 +190,8 @@ class KubernetesClient:
         limits = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT, sock_read=idle_timeout)
         async with self._open_response("watch", request, limits) as response:
             if response.status >= _FIRST_ERROR_STATUS:
-                raise kubernetes_error(response.status, parse_error_body(await response.read()), response.headers)
+                body = parse_error_body(await response.read())
+                raise kubernetes_error(response.status, body, response.headers, is_list=True)
             async for line in response.content:
                 yield parse_error_body(line)
 
@@ -196,11 +205,16 @@ class KubernetesClient:
     async def _send(self, request: _Request) -> Body:
         verb = rbac_verb(request.method, request.url)
         async with self._open_response(verb, request, self._timeout) as response:
-            content = parse_error_body(await response.read())
+            content = await response.read()
             if response.status >= _FIRST_ERROR_STATUS:
-                is_json_patch = request.content_type == JSON_PATCH
-                raise kubernetes_error(response.status, content, response.headers, json_patch=is_json_patch)
-            return content
+                raise kubernetes_error(
+                    response.status,
+                    parse_error_body(content),
+                    response.headers,
+                    json_patch=request.content_type == JSON_PATCH,
+                    is_list=verb == "list",
+                )
+            return parse_object(content, response.status)
 
     @contextlib.asynccontextmanager
     async def _open_response(
@@ -244,6 +258,8 @@ class KubernetesClient:
             data=request.body,
             headers=headers,
             timeout=limits,
+            # The API server redirects no request for an object, and another host must not get what is sent to it.
+            allow_redirects=False,
             proxy=credentials.proxy.url if credentials.proxy else None,
             proxy_headers=credentials.proxy.headers() if credentials.proxy else None,
             server_hostname=credentials.server_name,

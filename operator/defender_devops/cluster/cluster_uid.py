@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from defender_devops.cluster.client import KubernetesClient, api_path
+from defender_devops.cluster.errors import require_object
 
 __all__ = ["cluster_uid"]
 
@@ -14,4 +15,4 @@ async def cluster_uid(client: KubernetesClient) -> str:
         KubernetesError: the namespace cannot be read.
     """
     body = await client.get(api_path("v1", "namespaces") + "/kube-system")
-    return str(body["metadata"]["uid"])
+    return str(require_object(body, "Namespace", "kube-system")["metadata"]["uid"])

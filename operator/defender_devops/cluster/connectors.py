@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from defender_devops.api.names import ANNOTATION_OPERATOR, API_VERSION, CONNECTOR, FINALIZER
 from defender_devops.cluster.client import JSON_PATCH, MERGE_PATCH, Body, KubernetesClient, api_path
+from defender_devops.cluster.errors import require_object
 from defender_devops.errors import KubernetesConflict
 
 __all__ = ["Connectors", "connectors_path"]
@@ -50,7 +51,8 @@ class Connectors:
         body: Body = {"status": patch}
         if resource_version is not None:
             body["metadata"] = {"resourceVersion": resource_version}
-        return await self._client.patch(self._path(namespace, name, "status"), body, MERGE_PATCH)
+        answer = await self._client.patch(self._path(namespace, name, "status"), body, MERGE_PATCH)
+        return require_object(answer, CONNECTOR.kind, name)
 
     async def claim(self, live: Mapping[str, Any], claim: Mapping[str, str]) -> Body:
         """Write which installation manages a connector; KubernetesConflict if it is not the one in `live` any more."""
@@ -60,9 +62,10 @@ class Connectors:
             {"op": "test", "path": _OPERATOR, "value": current},
             {"op": "add", "path": _OPERATOR, "value": dict(claim)},
         ]
-        return await self._client.patch(
+        answer = await self._client.patch(
             self._path(metadata["namespace"], metadata["name"], "status"), patch, JSON_PATCH
         )
+        return require_object(answer, CONNECTOR.kind, metadata["name"])
 
     async def add_finalizer(self, live: Mapping[str, Any]) -> Body:
         """Add the operator's finalizer and the claim; KubernetesConflict if the finalizers differ from those in `live`.
@@ -106,7 +109,8 @@ class Connectors:
         ]
         write = {"op": "add", "path": _FINALIZERS, "value": desired}
         patch = [*test, *claim, write]
-        return await self._client.patch(self._path(metadata["namespace"], metadata["name"]), patch, JSON_PATCH)
+        answer = await self._client.patch(self._path(metadata["namespace"], metadata["name"]), patch, JSON_PATCH)
+        return require_object(answer, CONNECTOR.kind, metadata["name"])
 
     @staticmethod
     def _path(namespace: str, name: str, *below: str) -> str:

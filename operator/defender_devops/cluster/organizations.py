@@ -9,6 +9,7 @@ from defender_devops.api.connector import AzureDevOpsConnector
 from defender_devops.api.names import API_VERSION, CONNECTOR, LABEL_CONNECTOR, LABEL_GENERATED, ORGANIZATION
 from defender_devops.api.organization import DevOpsOrganization
 from defender_devops.cluster.client import JSON_PATCH, MERGE_PATCH, Body, KubernetesClient, api_path
+from defender_devops.cluster.errors import require_object
 
 __all__ = ["Organizations", "organizations_path"]
 
@@ -45,7 +46,8 @@ class Organizations:
             },
             "spec": {"connectorRef": {"name": connector.metadata.name}, "organization": organization},
         }
-        return await self._client.create(api_path(API_VERSION, ORGANIZATION.plural, namespace), body)
+        answer = await self._client.create(api_path(API_VERSION, ORGANIZATION.plural, namespace), body)
+        return require_object(answer, ORGANIZATION.kind, name)
 
     async def delete(self, namespace: str, name: str, uid: str, resource_version: str) -> None:
         """Delete a generated resource; KubernetesConflict if its uid or resourceVersion has changed."""
@@ -60,7 +62,8 @@ class Organizations:
             {"op": "add", "path": "/metadata/labels", "value": {**metadata.labels, **_labels(connector)}},
             {"op": "add", "path": "/metadata/ownerReferences", "value": [*owners, _owner(connector)]},
         ]
-        return await self._client.patch(self._path(metadata.namespace, metadata.name), patch, JSON_PATCH)
+        answer = await self._client.patch(self._path(metadata.namespace, metadata.name), patch, JSON_PATCH)
+        return require_object(answer, ORGANIZATION.kind, metadata.name)
 
     async def release(self, resource: DevOpsOrganization) -> Body:
         """Remove the operator's labels and ownerReference from a resource that a user manages now."""
@@ -72,11 +75,13 @@ class Organizations:
             {"op": "add", "path": "/metadata/labels", "value": labels},
             {"op": "add", "path": "/metadata/ownerReferences", "value": owners},
         ]
-        return await self._client.patch(self._path(metadata.namespace, metadata.name), patch, JSON_PATCH)
+        answer = await self._client.patch(self._path(metadata.namespace, metadata.name), patch, JSON_PATCH)
+        return require_object(answer, ORGANIZATION.kind, metadata.name)
 
     async def patch_status(self, namespace: str, name: str, patch: Mapping[str, Any]) -> Body:
         """Merge a patch into the status (null removes a field) and return the whole object after the write."""
-        return await self._client.patch(self._path(namespace, name, "status"), {"status": patch}, MERGE_PATCH)
+        answer = await self._client.patch(self._path(namespace, name, "status"), {"status": patch}, MERGE_PATCH)
+        return require_object(answer, ORGANIZATION.kind, name)
 
     @staticmethod
     def _path(namespace: str, name: str, *below: str) -> str:

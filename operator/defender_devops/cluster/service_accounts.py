@@ -11,6 +11,7 @@ from typing import Final
 from pydantic import SecretStr
 
 from defender_devops.cluster.client import KubernetesClient, api_path
+from defender_devops.errors import KubernetesUnavailable
 
 __all__ = ["ServiceAccounts"]
 
@@ -52,9 +53,26 @@ class ServiceAccounts:
             "spec": {"audiences": [audience], "expirationSeconds": _LIFETIME},
         }
         response = await self._client.create(api_path("v1", "serviceaccounts", namespace, name, "token"), body)
-        expires_at = datetime.fromisoformat(response["status"]["expirationTimestamp"])
-        # Both times are the server's where it sends them, so that a wrong local clock does not matter.
-        created = response["metadata"].get("creationTimestamp")
-        lifetime = expires_at - (datetime.fromisoformat(created) if created else datetime.now(UTC))
+        try:
+            value, expires_at = response["status"]["token"], _time(response["status"]["expirationTimestamp"])
+            # Both times are the server's where it sends them, so that a wrong local clock does not matter.
+            created = (response.get("metadata") or {}).get("creationTimestamp")
+            lifetime = expires_at - (_time(created) if created else datetime.now(UTC))
+            token = SecretStr(_text(value))
+        except (KeyError, TypeError, AttributeError, ValueError):
+            # From None: the message of the exception could contain the token.
+            raise KubernetesUnavailable(
+                "The response of the Kubernetes API server to a TokenRequest has no token."
+            ) from None
         renew_at = requested_at + lifetime.total_seconds() * _REFRESH_THRESHOLD
-        return _Token(SecretStr(response["status"]["token"]), renew_at)
+        return _Token(token, renew_at)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError("there is no token")
+    return value
+
+
+def _time(value: str) -> datetime:
+    return datetime.fromisoformat(value)

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from defender_devops.api.names import ANNOTATION_RECONCILE_REQUESTED_AT, API_VERSION, CONNECTOR
 from defender_devops.cluster.client import MERGE_PATCH, Body, KubernetesClient, api_path, path_with_query
+from defender_devops.cluster.errors import require_object
 
 __all__ = ["MANAGER", "UserActions"]
 
@@ -27,7 +28,7 @@ class UserActions:
 
     async def get(self, namespace: str, name: str) -> Body:
         """Return one connector; KubernetesNotFound if it does not exist."""
-        return await self._client.get(_path(namespace, name))
+        return require_object(await self._client.get(_path(namespace, name)), CONNECTOR.kind, name)
 
     async def request_reconcile(self, namespace: str, name: str, value: str) -> Body:
         """Request a reconcile by annotation; `value` must differ from the previous one."""
@@ -61,7 +62,8 @@ class UserActions:
         await self._client.replace(path_with_query(_path(metadata["namespace"], metadata["name"]), **_DRY_RUN), body)
 
     async def _patch(self, namespace: str, name: str, change: Mapping[str, Any]) -> Body:
-        return await self._client.patch(_path(namespace, name), change, MERGE_PATCH)
+        answer = await self._client.patch(_path(namespace, name), change, MERGE_PATCH)
+        return require_object(answer, CONNECTOR.kind, name)
 
 
 def _path(namespace: str, name: str) -> str:

@@ -179,11 +179,13 @@ class ListWatch(Generic[T]):
         )
         async with contextlib.aclosing(events):
             async for event in events:
-                kind, item = event.get("type"), event.get("object") or {}
+                kind, item = event.get("type"), event.get("object")
                 # An ERROR event holds a Status, whose metadata has no resourceVersion.
-                if kind == "ERROR" or "metadata" not in item:
-                    message = str(item.get("message") or "The watch ended with an incomplete event.")
-                    raise KubernetesUnavailable(message, status=item.get("code"))
+                if kind == "ERROR" or not isinstance(item, dict) or "metadata" not in item:
+                    status = item if isinstance(item, dict) else {}
+                    message = str(status.get("message") or "The watch ended with an incomplete event.")
+                    code = status.get("code")
+                    raise KubernetesUnavailable(message, status=code if isinstance(code, int) else None)
                 self._record_activity()
                 resource_version = _resource_version(item)
                 if resource_version is None:

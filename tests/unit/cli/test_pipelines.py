@@ -70,16 +70,19 @@ class FakeClient:
         data = state if isinstance(state, bytes) else encode_state(state)
         name = pipeline_evidence_secret_name("contoso", organization)
         owner = {"apiVersion": "v1", "kind": "AzureDevOpsConnector", "name": "contoso", "uid": UID}
+        metadata = {"namespace": "security", "name": name, "uid": "u", "resourceVersion": "1"}
         self.secrets[name] = {
+            "apiVersion": "v1",
+            "kind": "Secret",
             "type": PIPELINE_EVIDENCE_SECRET_TYPE,
-            "metadata": {"namespace": "security", "name": name, "ownerReferences": [owner]},
+            "metadata": {**metadata, "ownerReferences": [owner]},
             "data": {"evidence": base64.b64encode(data).decode()},
             **changes,
         }
 
 
 def _connector(patch: str = ENABLED) -> Body:
-    return manifest(patch, name="contoso", namespace="security", uid=UID)
+    return manifest(patch, name="contoso", namespace="security", uid=UID, resourceVersion="1")
 
 
 def _organization(name: str, state: str = "Onboarded") -> Body:

@@ -150,7 +150,7 @@ async def test_an_observer_is_called_for_each_request(client: KubernetesClient, 
         client.credentials_loader, lambda verb, resource, code, _: observed_requests.append((verb, resource, code))
     )
     await observed.get(f"{CONNECTORS}/contoso")
-    server.respond(409)
+    server.respond(409, {"kind": "Status"})
     with pytest.raises(KubernetesConflict):
         await observed.patch(f"{CONNECTORS}/contoso/status", {}, MERGE_PATCH)
     assert observed_requests == [
@@ -227,6 +227,6 @@ async def test_an_idle_watch_is_ended(client: KubernetesClient, server: FakeKube
 async def test_a_refused_watch_has_the_message_of_the_server(
     client: KubernetesClient, server: FakeKubernetesApi
 ) -> None:
-    server.respond(403, {"message": "secrets is forbidden"})
+    server.respond(403, {"kind": "Status", "message": "secrets is forbidden"})
     with pytest.raises(KubernetesRefused, match="secrets is forbidden"):
         await anext(client.watch("/api/v1/secrets?watch=true", idle_timeout=5))

@@ -37,7 +37,7 @@ TEST_FAILED = "the server rejected our request due to an error in our request"
 def test_each_status_has_one_error_class_and_only_a_refusal_is_terminal(
     status: int, error: type[KubernetesError]
 ) -> None:
-    result = kubernetes_error(status, {"message": "the cause"}, {})
+    result = kubernetes_error(status, {"kind": "Status", "message": "the cause"}, {})
     assert type(result) is error
     assert result.status == status
     assert "the cause" in result.message
@@ -55,7 +55,8 @@ def test_each_status_has_one_error_class_and_only_a_refusal_is_terminal(
 def test_a_failed_test_of_a_json_patch_is_a_conflict(
     message: str, json_patch: bool, error: type[KubernetesError]
 ) -> None:
-    assert type(kubernetes_error(422, {"message": message}, {}, json_patch=json_patch)) is error
+    body = {"kind": "Status", "message": message}
+    assert type(kubernetes_error(422, body, {}, json_patch=json_patch)) is error
 
 
 @pytest.mark.parametrize(
@@ -65,6 +66,10 @@ def test_a_failed_test_of_a_json_patch_is_a_conflict(
         ({}, {"details": {"retryAfterSeconds": 3}}, 3.0),
         ({"Retry-After": "Tue, 24 Nov 2026 05:00:00 GMT"}, {"details": {"retryAfterSeconds": 3}}, 3.0),
         ({}, {"details": {}}, None),
+        ({}, {"details": []}, None),
+        ({}, {"details": {"retryAfterSeconds": "soon"}}, None),
+        ({}, {"details": {"retryAfterSeconds": -1}}, None),
+        ({"Retry-After": "999999"}, {}, 3600.0),
         ({}, {}, None),
     ],
 )
@@ -75,7 +80,7 @@ def test_the_retry_after_of_a_busy_server_is_read(
 
 
 def test_a_long_message_is_truncated() -> None:
-    assert len(kubernetes_error(422, {"message": "x" * 100_000}, {}).message) == 1000
+    assert len(kubernetes_error(422, {"kind": "Status", "message": "x" * 100_000}, {}).message) == 1000
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>Bad gateway</html>", b"[1]", b'"text"', b"\xff"])

@@ -22,7 +22,8 @@ def item(name: str, version: str = "1") -> Body:
 
 
 def page(*names: str, version: str = "10") -> Body:
-    return {"metadata": {"resourceVersion": version}, "items": [item(name) for name in names]}
+    metadata = {"resourceVersion": version}
+    return {"apiVersion": "v1", "kind": "ThingList", "metadata": metadata, "items": [item(name) for name in names]}
 
 
 def watch(server: FakeKubernetesApi, *events: Body) -> None:
@@ -102,7 +103,7 @@ async def test_a_missing_permission_ends_the_watch(
 ) -> None:
     if is_listed:
         server.respond(200, page("a"))
-    server.respond(403, {"message": "cannot list"})
+    server.respond(403, {"kind": "Status", "message": "cannot list"})
     with pytest.raises(KubernetesRefused):
         await watched_names(client, 2)
 

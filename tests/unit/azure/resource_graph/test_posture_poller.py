@@ -204,7 +204,7 @@ async def test_few_failed_polls_change_nothing(world: World, failures: int) -> N
 async def test_failures_and_answers_without_rows_are_not_added(world: World) -> None:
     await world.changed()
     for _ in range(POLLS_BEFORE_REPORT - 1):
-        world.graph.override = lambda _body: answer(200, {"data": [], "resultTruncated": "false"})
+        world.graph.override = lambda _body: answer(200, {"data": [], "totalRecords": 0, "resultTruncated": "false"})
         assert await world.changed() == frozenset()
         world.graph.override = lambda _body: answer(503)
         assert await world.changed() == frozenset()

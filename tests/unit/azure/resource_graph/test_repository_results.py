@@ -137,7 +137,11 @@ class FakeGraph:
             if key.startswith(within)
         ]
         start, top = int(body["options"].get("$skipToken", 0)), body["options"]["$top"]
-        content: dict[str, Any] = {"data": rows[start : start + top], "resultTruncated": "false"}
+        content: dict[str, Any] = {
+            "data": rows[start : start + top],
+            "totalRecords": len(rows),
+            "resultTruncated": "false",
+        }
         if start + top < len(rows):
             content["$skipToken"] = str(start + top)
         return answer(200, content)
@@ -258,7 +262,11 @@ async def test_nothing_remains_of_a_connector_whose_checks_end(world: World) -> 
         (lambda body: REFUSAL if body["query"] != POSTURE else None, "Azure denied"),
         (lambda _body: REFUSAL, "Azure denied"),
         (
-            lambda body: answer(200, {"data": [], "resultTruncated": "true"}) if body["query"] != POSTURE else None,
+            lambda body: (
+                answer(200, {"data": [], "totalRecords": 0, "resultTruncated": "true"})
+                if body["query"] != POSTURE
+                else None
+            ),
             "truncated",
         ),
         (lambda body: answer(503) if body["query"] != POSTURE else None, ""),
@@ -313,7 +321,7 @@ async def test_an_organization_that_vanishes_is_silent_after_three_answers(world
 
 
 async def test_a_failure_for_one_subscription_concerns_no_other(world: World) -> None:
-    truncated = answer(200, {"data": [], "resultTruncated": "true"})
+    truncated = answer(200, {"data": [], "totalRecords": 0, "resultTruncated": "true"})
     world.graph.override = lambda body: (
         truncated if body["query"] != POSTURE and SUB2 in body["subscriptions"] else None
     )
@@ -378,7 +386,7 @@ async def test_a_round_for_a_thousand_connectors_with_checks_costs_ten_requests(
 
 def _page(body: dict[str, Any], rows: list[dict[str, Any]]) -> httpx.Response:
     start, top = int(body["options"].get("$skipToken", 0)), body["options"]["$top"]
-    content: dict[str, Any] = {"data": rows[start : start + top]}
+    content: dict[str, Any] = {"data": rows[start : start + top], "totalRecords": len(rows)}
     if start + top < len(rows):
         content["$skipToken"] = str(start + top)
     return answer(200, content)

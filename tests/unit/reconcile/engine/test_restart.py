@@ -103,7 +103,7 @@ async def test_a_spec_that_was_edited_meanwhile_is_read_from_resource_manager() 
 @pytest.mark.parametrize(
     "rows",
     [
-        answer(200, {"data": []}),
+        answer(200, {"data": [], "totalRecords": 0}),
         answer(403, {"error": {"code": "AuthorizationFailed", "message": "no"}}),
     ],
     ids=["no row", "refused"],

@@ -115,7 +115,7 @@ class AzureModel:
             "hierarchyIdentifier": body["properties"]["hierarchyIdentifier"],
             "children": children,
         }
-        return answer(200, {"data": [row]})
+        return answer(200, {"data": [row], "totalRecords": 1})
 
     @staticmethod
     def _connector(path: str, name: str) -> dict[str, Any]:
