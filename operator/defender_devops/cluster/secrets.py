@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
-from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from pydantic import SecretBytes
 
@@ -26,12 +24,10 @@ class TypedValue(NamedTuple):
     Attributes:
         secret_type: type of the Secret, such as Opaque.
         value: decoded value.
-        changed_at: when the data of the Secret was written last; None if it is not known.
     """
 
     secret_type: str
     value: SecretBytes
-    changed_at: datetime | None = None
 
 
 class Secrets:
@@ -98,21 +94,7 @@ class Secrets:
             value = SecretBytes(base64.b64decode(encoded, validate=True))
         except (binascii.Error, ValueError):
             return None
-        return TypedValue(str(body.get("type", "Opaque")), value, _changed_at(body["metadata"]))
-
-
-def _changed_at(metadata: Mapping[str, Any]) -> datetime | None:
-    """Return when the data was written last: by managedFields, or else the time of the creation."""
-    writes = [
-        entry.get("time")
-        for entry in metadata.get("managedFields") or ()
-        if "f:data" in (entry.get("fieldsV1") or {}) or "f:stringData" in (entry.get("fieldsV1") or {})
-    ]
-    times = [time for time in writes or [metadata.get("creationTimestamp")] if isinstance(time, str)]
-    try:
-        return max(map(datetime.fromisoformat, times), default=None)
-    except (ValueError, TypeError):
-        return None
+        return TypedValue(str(body.get("type", "Opaque")), value)
 
 
 def _secret(body: Body, name: str) -> Body:

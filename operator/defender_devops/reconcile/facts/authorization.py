@@ -197,20 +197,9 @@ def unused_code_hash(snapshot: ConnectorSnapshot, state: AuthorizationState) -> 
     # code beside an authorization that works, or may work, can then be the one that created it, and sending that again
     # would break the authorization.
     status_is_blank = status is None or (status.code_hash is None and status.last_authorized_at is None)
-    may_be_past = status_is_blank or _is_older_than_authorization(snapshot)
-    if may_be_past and state in {AuthorizationState.WORKING, AuthorizationState.UNKNOWN}:
+    if status_is_blank and state in {AuthorizationState.WORKING, AuthorizationState.UNKNOWN}:
         return None
     return digest
-
-
-def _is_older_than_authorization(snapshot: ConnectorSnapshot) -> bool:
-    """Whether a code that was there before the operator started was stored before Azure's last change.
-
-    A status that is restored from an older backup records earlier codes only, and not the one that was sent since.
-    """
-    stored_at, configuration = snapshot.code.unobserved_since, snapshot.cloud.configuration
-    changed_at = configuration.status_updated_at if configuration is not None else None
-    return stored_at is not None and changed_at is not None and stored_at <= changed_at
 
 
 def token_exchange_failed(configuration: Configuration) -> bool:

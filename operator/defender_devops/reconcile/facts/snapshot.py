@@ -148,8 +148,6 @@ class AuthorizationCode:
         refused: there is a code, but Defender could not redeem it.
         account: account that the code was issued to, if the code contains it.
         warning: what is unusual about a code that is sent all the same.
-        unobserved_since: when its Secret was written, for a code that was there before the operator started; None for
-            one that was put there since.
     """
 
     sha256: str | None = None
@@ -157,7 +155,6 @@ class AuthorizationCode:
     refused: bool = False
     account: str | None = None
     warning: str | None = None
-    unobserved_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

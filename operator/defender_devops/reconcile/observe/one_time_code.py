@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
@@ -21,9 +21,6 @@ from defender_devops.reconcile.cache.resource_cache import Key, ResourceCache
 from defender_devops.reconcile.facts.snapshot import AuthorizationCode
 
 __all__ = ["OneTimeCodes"]
-
-_SENT_MAX: Final = 9
-"""Earlier codes of a connector that are remembered, besides the last one."""
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -76,8 +73,6 @@ class OneTimeCodes:
     pasted: PastedCodes
     version: Callable[[str, str], str | None] = lambda _namespace, _name: None
     _cache: dict[str, _CachedCode] = field(default_factory=dict)
-    _first: dict[str, str] = field(default_factory=dict)
-    _sent: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     async def read(self, connector: AzureDevOpsConnector) -> tuple[AuthorizationCode, SecretStr | None]:
         """Return the state of the code, and the code itself unless it was sent before.
@@ -110,22 +105,15 @@ class OneTimeCodes:
             self._cache[uid] = _CachedCode(versions, reference, code)
         return code, value
 
-    def record_sent(self, uid: str, digest: str) -> None:
-        """Remember that a code is about to be sent, should a status from before that be restored."""
-        self._sent[uid] = (*self._sent.get(uid, ())[-_SENT_MAX:], digest)
-
     def forget(self, uid: str) -> None:
         """Drop everything about a deleted connector."""
-        for values in (self._cache, self._first, self._sent):
-            values.pop(uid, None)
+        self._cache.pop(uid, None)
 
     async def _read(
         self, connector: AzureDevOpsConnector, reference: SecretKeyRef
     ) -> tuple[AuthorizationCode, SecretStr | None]:
         typed = await self.secrets.read_typed_key(connector.metadata.namespace, reference.name, reference.key)
-        uid = connector.metadata.uid
         if typed is None:
-            self._first.setdefault(uid, "")
             problem = (
                 f"There is no Secret {reference.name} with a key {reference.key} in namespace "
                 f"{connector.metadata.namespace}. Put a one-time code of Defender's authorization dialog there."
@@ -147,15 +135,7 @@ class OneTimeCodes:
                 "only once. Give each connector a Secret of its own, with a code of its own."
             )
             return AuthorizationCode(problem=problem, refused=True), None
-        if digest in self._sent.get(uid, ()) and digest not in used_code_hashes(connector.status.authorization):
-            problem = (
-                f"The one-time code in Secret {reference.name} was sent before, which the status no longer records: it "
-                "was replaced by an older one. The code is not sent again. Put a new one there if Defender has to be "
-                "authorized again."
-            )
-            return AuthorizationCode(problem=problem, refused=True), None
-        is_first = self._first.setdefault(uid, digest) == digest
-        state = replace(_as_state(code), unobserved_since=typed.changed_at if is_first else None)
+        state = _as_state(code)
         if state.warning and digest not in used_code_hashes(connector.status.authorization):
             _log.warning("unusual one-time code", secret=reference.name, message=state.warning)
         return state, code

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
@@ -37,15 +36,11 @@ class Cluster:
     secret_type: str = "Opaque"
     versions: dict[str, str] | None = field(default_factory=lambda: {"code": "1"})
     reads: int = 0
-    changed_at: datetime | None = None
-    is_missing: bool = False
 
-    async def read_typed_key(self, namespace: str, name: str, key: str) -> TypedValue | None:
+    async def read_typed_key(self, namespace: str, name: str, key: str) -> TypedValue:
         del namespace, name, key
         self.reads += 1
-        if self.is_missing:
-            return None
-        return TypedValue(self.secret_type, SecretBytes(self.code.encode()), self.changed_at)
+        return TypedValue(self.secret_type, SecretBytes(self.code.encode()))
 
     async def read(self, namespace: str, name: str) -> StoredSecret | None:
         del namespace, name
@@ -155,27 +150,3 @@ async def test_an_unusual_code_is_returned_with_a_warning_and_logged_until_it_wa
     assert code is None
     assert state.warning
     assert capsys.readouterr().out == ""
-
-
-async def test_a_code_that_this_process_sent_is_not_sent_again_after_its_status_was_restored(
-    codes: OneTimeCodes,
-) -> None:
-    restored = with_code(sent="an older code")
-    codes.record_sent(restored.metadata.uid, sha256_hex(SecretStr(CODE)))
-    state, code = await codes.read(restored)
-    assert (state.refused, code) == (True, None)
-    assert "was sent before" in str(state.problem)
-
-
-async def test_only_a_code_that_was_there_first_has_an_unknown_past(codes: OneTimeCodes, cluster: Cluster) -> None:
-    cluster.changed_at = datetime(2026, 3, 1, tzinfo=UTC)
-    assert (await codes.read(with_code()))[0].unobserved_since == cluster.changed_at
-    cluster.code = OTHER_CODE
-    assert (await codes.read(with_code()))[0].unobserved_since is None
-
-
-async def test_a_code_in_a_secret_that_was_missing_at_first_is_new(codes: OneTimeCodes, cluster: Cluster) -> None:
-    cluster.changed_at, cluster.is_missing = datetime(2026, 3, 1, tzinfo=UTC), True
-    await codes.read(with_code())
-    cluster.is_missing = False
-    assert (await codes.read(with_code()))[0].unobserved_since is None
