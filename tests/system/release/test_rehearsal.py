@@ -1,4 +1,4 @@
-"""`make release-dry-run` as a maintainer runs it; what it builds is refused after any change."""
+"""A release is rehearsed as a maintainer does it; what it builds is refused after any change."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,8 @@ def rehearsal(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """Return the folder with the artifacts, and what the command printed."""
     clone = tmp_path_factory.mktemp("clone")
     subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
-    (clone / ".venv").symlink_to(ROOT / ".venv")
-    command = ["make", "release-dry-run", f"VERSION={VERSION}", "IMAGE=no"]
+    # What `make release-dry-run IMAGE=no` runs; make itself would install the clone into this environment.
+    command = [sys.executable, "-m", "deploy.release", "rehearse", str(VERSION), "--without-image"]
     environment = {name: text for name, text in os.environ.items() if name != "SOURCE_DATE_EPOCH"}
     run = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
