@@ -154,7 +154,7 @@ MUTATIONS: Final = (
         "        if (url.scheme, url.host, url.port) != (self._origin.scheme, self._origin.host, self._origin.port):\n",
         "        if not url.host:\n",
         ("sick-cloud",),
-        "foreign link",
+        r"azureDevOpsOrgs\[[^}]*foreign link",
     ),
     Mutation(
         "the finalizer is removed before the connector is deleted in Azure",
