@@ -10,14 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from defender_devops.api.azure_types import Counts
+from defender_devops.api.azure_types import Counts, OnboardingState
+from defender_devops.api.conditions import is_true
 from defender_devops.api.connector import DiscoveryStatus, OrganizationCounts, Progress
-from defender_devops.api.reasons import Reason
+from defender_devops.api.organization import OrganizationStatus
+from defender_devops.api.reasons import ConditionType, Reason
 from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.report.condition_result import ConditionResult, not_checked_result
 from defender_devops.text import list_names
 
-__all__ = ["Discovery", "discovered_condition", "discovery_lags", "discovery_progress"]
+__all__ = ["Discovery", "discovered_condition", "discovery_lags", "discovery_progress", "was_reported"]
 
 PROJECTS_PER_HOUR = 100
 _ESTIMATE_STEP = timedelta(minutes=5)
@@ -74,8 +76,9 @@ def discovery_progress(assessment: Assessment, now: datetime) -> Discovery:
     projects = Progress(discovered=totals.discovered.projects, expected=expected and expected.projects)
     repositories = Progress(discovered=totals.discovered.repositories, expected=expected and expected.repositories)
     previously_onboarded = (previous.organizations.onboarded or 0) if previous.organizations else 0
-    # An additional organization starts a new discovery.
-    is_new = previous.started_at is None or len(onboarded) > previously_onboarded
+    # An additional organization starts a new discovery, and so does one in place of another.
+    is_replaced = previous.completed_at is not None and _has_newly_onboarded_organization(assessment)
+    is_new = previous.started_at is None or len(onboarded) > previously_onboarded or is_replaced
     changed = is_new or (projects, repositories) != (previous.projects, previous.repositories)
     # A time in the future was not written by the operator: nobody may suspend the deadline with it.
     started_at = now if is_new or previous.started_at is None else min(previous.started_at, now)
@@ -113,6 +116,20 @@ def discovery_progress(assessment: Assessment, now: datetime) -> Discovery:
         lagging=totals.lagging,
         reevaluate_at=turning_point if not is_complete and turning_point > now else None,
     )
+
+
+def _has_newly_onboarded_organization(assessment: Assessment) -> bool:
+    """Whether the status of an onboarded organization's resource says that it was not onboarded."""
+    return any(
+        resource.status.onboarding_state not in {None, OnboardingState.ONBOARDED}
+        and resource.spec.organization.lower() in assessment.onboarded
+        for resource in assessment.snapshot.organizations
+    )
+
+
+def was_reported(status: OrganizationStatus) -> bool:
+    """Whether Defender has ever reported something of an organization, or it was complete without that."""
+    return status.projects is not None or is_true(status.conditions, ConditionType.DISCOVERED)
 
 
 def _organization_counts(assessment: Assessment, previous: DiscoveryStatus, onboarded: int) -> OrganizationCounts:

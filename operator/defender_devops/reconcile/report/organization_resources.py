@@ -21,7 +21,7 @@ from defender_devops.reconcile.report.condition_result import (
     apply_condition_results,
     mark_result,
 )
-from defender_devops.reconcile.report.discovery_progress import Discovery, discovery_lags
+from defender_devops.reconcile.report.discovery_progress import Discovery, discovery_lags, was_reported
 from defender_devops.reconcile.report.pipelines import (
     annotations_result,
     evidence_result,
@@ -381,7 +381,7 @@ def _observed_status(context: _Context, resource: DevOpsOrganization, now: datet
     checks = {resource.spec.organization: snapshot.prerequisites[key]} if key in snapshot.prerequisites else {}
     results: dict[str, ConditionResult | None] = {
         ConditionType.ONBOARDED: _onboarded(context, conditions, organization),
-        ConditionType.DISCOVERED: _discovered(context, organization),
+        ConditionType.DISCOVERED: _discovered(context, organization, status),
         ConditionType.PREREQUISITES_MET: prerequisites_result(checks),
         ConditionType.POSTURE_AVAILABLE: posture.result if posture is not None else None,
         ConditionType.PIPELINES_CONFIGURED: pipelines_result(pipelines, status.pipelines) if pipelines else None,
@@ -437,14 +437,17 @@ def _onboarded(
     return ConditionResult("False", reason, message)
 
 
-def _discovered(context: _Context, organization: AzureOrganization | None) -> ConditionResult | None:
+def _discovered(
+    context: _Context, organization: AzureOrganization | None, status: OrganizationStatus
+) -> ConditionResult | None:
     discovery = context.discovery
     if discovery is None or organization is None or not organization.is_onboarded:
         return None
     key, snapshot = organization.name.lower(), context.assessment.snapshot
-    expected = snapshot.expected.get(key)
-    is_complete = expected is not None and not discovery_lags(snapshot.inventory.by_organization.get(key), expected)
-    if discovery.is_complete or is_complete:
+    counts, expected = snapshot.inventory.by_organization.get(key), snapshot.expected.get(key)
+    is_complete = expected is not None and not discovery_lags(counts, expected)
+    is_unreported = organization.name in discovery.lagging and counts is None and not was_reported(status)
+    if is_complete or (discovery.is_complete and not is_unreported):
         message = "Defender for Cloud has reported all projects and repositories of the organization."
         return ConditionResult("True", Reason.DISCOVERED, message)
     if discovery.deadline_exceeded and organization.name in discovery.lagging:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -357,3 +358,25 @@ def test_an_empty_organization_is_complete() -> None:
     clock.advance()
     assert clock.verdict()[:2] == ("True", "Discovered")
     assert clock.discovery.percent == 100
+
+
+def test_an_organization_in_place_of_another_starts_a_new_discovery() -> None:
+    clock = Clock(EXPECTED, counts("[100, 800]", "[20, 204]"))
+    clock.advance()
+    assert clock.verdict()[:2] == ("True", "Discovered")
+    world = snapshot("expected: {}", counts("[100, 800]", None))
+    swapped = with_status(world, clock.status)
+    organizations = tuple(
+        resource.model_copy(update={"status": resource.status.model_copy(update={"onboarding_state": "NotOnboarded"})})
+        if resource.spec.organization == "fabrikam"
+        else resource
+        for resource in swapped.organizations
+    )
+    result = report(Assessment(replace(swapped, organizations=organizations)), None, NOW)
+    actual = find_condition(result.status.conditions, "Discovered")
+    assert actual is not None
+    assert (actual.status, actual.reason) == ("False", "Discovering")
+    statuses = {resource.spec.organization: status for resource, status in result.organizations}
+    own = find_condition(statuses["fabrikam"].conditions, "Discovered")
+    assert own is not None
+    assert own.status == "False"
