@@ -105,6 +105,8 @@ def _settings(*, scoped: bool) -> kopf.OperatorSettings:
     settings.watching.client_timeout = 280
     settings.watching.connect_timeout = 30
     settings.networking.request_timeout = 60
+    # By default kopf waits up to 21 s between two attempts: nobody sees an edit for so long after an outage.
+    settings.networking.error_backoffs = (1, 1, 2, 3, *[5] * 10)
     # kopf keeps the body of an event until its object was idle for this long, and the whole list of a start at once:
     # with 6,000 objects a third of the process's memory, for events that are no news.
     settings.watching.chunk_size = 250
