@@ -86,7 +86,9 @@ def authorization(snapshot: ConnectorSnapshot) -> Authorization:
         return Authorization(AuthorizationState.LOST, f"The {deleted} deleted in Azure, and its authorization with it.")
     condition = find_condition(snapshot.connector.status.conditions, ConditionType.AUTHORIZED)
     previous_reason = condition.reason if condition is not None else None
-    if configuration.is_in_progress and azure.available is None and previous_reason != Reason.AUTHORIZED:
+    # While the first code is redeemed, a list proves nothing: some answers do not depend on the authorization.
+    is_unproven = azure.available is None or _redeems_first_code(snapshot)
+    if configuration.is_in_progress and is_unproven and previous_reason != Reason.AUTHORIZED:
         return Authorization(AuthorizationState.EXCHANGING)
     return _by_failed_operation(snapshot, configuration, previous_reason) or _by_probe(snapshot, previous_reason)
 
@@ -108,8 +110,9 @@ def _by_failed_operation(
     is_rejected = azure.relied_on_authorization and not azure.probe_reported_loss
     if is_silent:
         is_contradiction = probe_succeeded and is_rejected
-        lists_nothing = azure.probe_failure is None and azure.available == () and not was_authorized(snapshot)
-        if is_contradiction or lists_nothing:
+        is_list = azure.probe_failure is None and azure.available is not None
+        lists_nothing = azure.available == () and not was_authorized(snapshot)
+        if is_contradiction or (is_list and (lists_nothing or _redeems_first_code(snapshot))):
             detail = "the operation failed without a message"
             return Authorization(AuthorizationState.UNEXPLAINED, detail, is_suspected_loss=is_contradiction)
         return None
@@ -147,7 +150,10 @@ def _by_probe(snapshot: ConnectorSnapshot, previous_reason: str | None) -> Autho
 def _by_failed_probe(snapshot: ConnectorSnapshot, failure: Failure, previous_reason: str | None) -> Authorization:
     is_repeated = snapshot.cloud.probe_failures >= REFUSALS_BEFORE_SUSPICION
     if failure.category is ErrorCategory.AUTHORIZATION:
-        state = AuthorizationState.EXCHANGE_FAILED if _is_first_failed(snapshot) else AuthorizationState.LOST
+        configuration = snapshot.cloud.configuration
+        is_failed = configuration is not None and configuration.provisioning_state == ProvisioningState.FAILED
+        is_first = is_failed and _redeems_first_code(snapshot)
+        state = AuthorizationState.EXCHANGE_FAILED if is_first else AuthorizationState.LOST
         return Authorization(state, failure.message)
     if failure.category is ErrorCategory.DENIAL and was_authorized(snapshot):
         # The same identity reads the connector, and Resource Manager uses other codes for its own denials.
@@ -164,12 +170,9 @@ def _by_failed_probe(snapshot: ConnectorSnapshot, failure: Failure, previous_rea
     return Authorization(AuthorizationState.UNKNOWN, failure.message)
 
 
-def _is_first_failed(snapshot: ConnectorSnapshot) -> bool:
-    """Whether the operation failed that redeems the first one-time code, so that there is nothing to lose yet."""
-    configuration = snapshot.cloud.configuration
-    is_failed = configuration is not None and configuration.provisioning_state == ProvisioningState.FAILED
-    uses_code = snapshot.connector.spec.authorization.method is AuthorizationMethod.CODE
-    return is_failed and uses_code and not was_authorized(snapshot)
+def _redeems_first_code(snapshot: ConnectorSnapshot) -> bool:
+    """Whether the operation is the one that redeems the first one-time code, so that there is nothing to lose yet."""
+    return snapshot.connector.spec.authorization.method is AuthorizationMethod.CODE and not was_authorized(snapshot)
 
 
 def _is_other_account(snapshot: ConnectorSnapshot, account: str | None) -> bool:

@@ -150,6 +150,21 @@ CONTRADICTIONS = [
         ("lists none",),
     ),
     ConditionCase(
+        "a first operation that failed without a message is not taken for an authorization, whatever a list says",
+        (FAILED_SILENTLY, CODE, SENT, "code: spent"),
+        "Authorized",
+        "Unknown",
+        "CheckUnavailable",
+        ("may be an old answer",),
+    ),
+    ConditionCase(
+        "a list that comes before the first code is redeemed proves nothing",
+        ("azure: {configuration: {state: Pending}}", CODE, SENT, "code: spent"),
+        "Authorized",
+        "Unknown",
+        "AwaitingAuthorization",
+    ),
+    ConditionCase(
         "a message without blanks is understood as well",
         (
             EXCHANGE_FAILED.replace("AzureDevOps token exchange failed: InvalidOAuthCode", "TokenExchangeFailed"),
