@@ -341,7 +341,7 @@ def test_the_address_of_a_deleted_connector_is_not_found_at_once(
     # One after the other: the pages' rate limit would respond to more. Finalizers are removed in any order, so that
     # no page stands for the others.
     for page in pages:
-        stage.operator.process.wait_until(lambda page=page: victim.get(page).status_code == 404 or None, timeout=2)
+        stage.operator.process.wait_until(lambda page=page: victim.get(page).status_code == 404 or None, timeout=10)
     assert statuses() == {404}
     scenario.wait("Ready", "True", timeout=30)
     assert statuses() == {404}, "later reconciles do not bring them back"

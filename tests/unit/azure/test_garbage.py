@@ -81,6 +81,13 @@ async def consume(pages: Any) -> None:  # noqa: ANN401 - an asynchronous iterato
         pass
 
 
+async def raise_batch_error(arm: ArmClient) -> None:
+    """Raise the error that a batch contains in place of rows."""
+    async for batch in ResourceGraph(arm).batch_answers("q", [SUBSCRIPTION], dict):
+        if batch.error is not None:
+            raise batch.error
+
+
 OPERATIONS: dict[str, Operation] = {
     "SecurityConnectors.get": Operation(connectors(lambda c: c.get(REF)), CONNECTOR),
     "SecurityConnectors.list_in": Operation(
@@ -131,6 +138,7 @@ OPERATIONS: dict[str, Operation] = {
         lambda arm: consume(ResourceGraph(arm).pages("q")), ROWS, "data", names_resource=False
     ),
     "ResourceGraph.rows": Operation(lambda arm: ResourceGraph(arm).rows("q"), ROWS, "data", names_resource=False),
+    "ResourceGraph.batch_answers": Operation(raise_batch_error, ROWS, "data", names_resource=False),
     "ResourceGraph.parsed_rows": Operation(
         lambda arm: ResourceGraph(arm).parsed_rows("q", [SUBSCRIPTION], dict), ROWS, "data", names_resource=False
     ),

@@ -20,7 +20,8 @@ class Client:
 
     async def patch(self, path: str, body: object, content_type: str) -> dict[str, Any]:
         self.patches.append(body)
-        return {"metadata": {"name": path, "finalizers": [FINALIZER]}}
+        metadata = {**live(FINALIZER)["metadata"], "resourceVersion": "2"}
+        return {"apiVersion": "defender-devops.io/v1alpha1", "kind": "AzureDevOpsConnector", "metadata": metadata}
 
 
 def live(*finalizers: str) -> dict[str, Any]:

@@ -13,6 +13,13 @@ from tests.support.fakes.kubernetes_api import FakeKubernetesApi
 PLACE = "/apis/defender-devops.io/v1alpha1/namespaces/security/azuredevopsconnectors"
 MANIFEST = {"kind": "AzureDevOpsConnector", "metadata": {"name": "contoso", "namespace": "security"}, "spec": {"a": 1}}
 
+STORED = {
+    "apiVersion": "defender-devops.io/v1alpha1",
+    "kind": "AzureDevOpsConnector",
+    "metadata": {"name": "contoso", "namespace": "security", "uid": "1", "resourceVersion": "2"},
+    "spec": {"a": 1},
+}
+
 
 @pytest.fixture
 async def user_actions(client: KubernetesClient) -> AsyncIterator[UserActions]:
@@ -24,6 +31,7 @@ async def user_actions(client: KubernetesClient) -> AsyncIterator[UserActions]:
 async def test_a_reconcile_is_requested_by_an_annotation_and_nothing_else(
     user_actions: UserActions, server: FakeKubernetesApi
 ) -> None:
+    server.respond(200, STORED)
     await user_actions.request_reconcile("security", "contoso", "now")
     (request,) = server.requests
     assert (request.method, request.path) == ("PATCH", f"{PLACE}/contoso")
@@ -34,6 +42,7 @@ async def test_a_reconcile_is_requested_by_an_annotation_and_nothing_else(
 async def test_a_person_has_another_field_manager_than_the_operator(
     user_actions: UserActions, server: FakeKubernetesApi
 ) -> None:
+    server.respond(200, STORED)
     await user_actions.suspend("security", "contoso")
     (request,) = server.requests
     assert request.body == {"spec": {"suspend": True}}
@@ -42,6 +51,7 @@ async def test_a_person_has_another_field_manager_than_the_operator(
 
 
 async def test_resuming_removes_the_field_from_the_spec(user_actions: UserActions, server: FakeKubernetesApi) -> None:
+    server.respond(200, STORED)
     await user_actions.resume("security", "contoso")
     assert server.requests[0].body == {"spec": {"suspend": None}}
 
