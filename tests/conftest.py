@@ -25,9 +25,6 @@ from tests.support.scenarios.clusters import shared_cluster
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
-_GC_THRESHOLDS = (10_000, 20, 20)
-"""As the operator sets them: with Python's own, garbage collection takes a twentieth of the time of the unit tests."""
-
 StartCloud = Callable[..., Cloud]
 StartOperator = Callable[..., Operator]
 
@@ -38,7 +35,6 @@ def pytest_configure() -> None:
     asyncio.set_event_loop(None)
     # A shell ignores Ctrl-C for what it runs in the background, and the programs that tests start would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    gc.set_threshold(*_GC_THRESHOLDS)
 
 
 def pytest_collection_finish() -> None:
