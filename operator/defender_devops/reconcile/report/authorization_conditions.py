@@ -234,6 +234,8 @@ def reauth_required_condition(
     if sign_in_loss is not None:
         works = authorization is not None and authorization.is_true
         addition = "Defender still works; the operator's checks" if works else "The operator's checks"
+        if sign_in_loss.reason == Reason.ACCOUNT_BLOCKED and _signs_in_as_authorizing_account(assessment):
+            addition = "Defender works under this account, too, so its findings may stop; the operator's checks"
         message = f"{truncate_message(sign_in_loss.message, _COPIED_MAX).rstrip('.')}. {addition} have stopped.{sign}"
         return ConditionResult("True", sign_in_loss.reason, message)
     if _is_suspected(assessment, authorization):
@@ -244,6 +246,13 @@ def reauth_required_condition(
         return ConditionResult("Unknown", Reason.CHECK_UNAVAILABLE, message)
     hint = f"{sign} That can be a sign of a lost authorization: see PostureAvailable." if stale else ""
     return ConditionResult("False", Reason.NOT_REQUIRED, f"No authorization or sign-in has to be renewed.{hint}")
+
+
+def _signs_in_as_authorizing_account(assessment: Assessment) -> bool:
+    """Whether the operator signs in as the account that authorizes Defender."""
+    spec = assessment.connector.spec
+    account, authorizing = spec.sign_in.account if spec.sign_in else None, spec.authorizing_account
+    return account is not None and authorizing is not None and account.casefold() == authorizing.casefold()
 
 
 def _is_suspected(assessment: Assessment, authorization: ConditionResult | None) -> bool:

@@ -667,7 +667,23 @@ REAUTH_CASES = [
         ConditionCase(
             f"the operator's is lost: {reason}", (SIGN_IN, loss(reason)), "ReauthRequired", "True", reason, (CONTINUES,)
         )
-        for reason in ("SignInRequired", "WrongAccount", "WrongTenant", "ConsentRequired", "AccountBlocked")
+        for reason in ("SignInRequired", "WrongAccount", "WrongTenant", "ConsentRequired")
+    ),
+    ConditionCase(
+        "the operator's account is blocked, which does not authorize Defender",
+        (SIGN_IN, "spec: {authorization: {account: other@contoso.com}}", loss("AccountBlocked")),
+        "ReauthRequired",
+        "True",
+        "AccountBlocked",
+        (CONTINUES,),
+    ),
+    ConditionCase(
+        "the operator's account is blocked, and authorizes Defender as well",
+        (SIGN_IN, loss("AccountBlocked")),
+        "ReauthRequired",
+        "True",
+        "AccountBlocked",
+        ("Defender works under this account, too, so its findings may stop",),
     ),
     ConditionCase(
         "a service principal's is lost",
