@@ -96,10 +96,19 @@ class Load:
             raise NotReached(f"the edit of {metadata['name']} was not seen after {within:.0f} s") from None
 
     async def _watch(self, **narrowed: str) -> AsyncIterator[Body]:
-        """Connectors as they are, then as they change; taken up again where the server ends the watch."""
+        """Connectors as they are, then as they change; taken up again where the server ends the watch.
+
+        Without a version they are listed first: a watch that is ended while it sends what there is says only which of
+        it came last, and not what it had still to send.
+        """
         timeout = aiohttp.ClientTimeout(total=None)
         params = {"watch": "true", "timeoutSeconds": "3600", **narrowed}
         while True:
+            if "resourceVersion" not in params:
+                listed: Body = json.loads(await self.text(_CONNECTORS))
+                params["resourceVersion"] = listed["metadata"]["resourceVersion"]
+                for body in listed["items"]:
+                    yield body
             async with self._http.get(_CONNECTORS, params=params, timeout=timeout) as answer:
                 answer.raise_for_status()
                 async for line in answer.content:
