@@ -119,15 +119,7 @@ async def stand(
             prepare_namespace(client)
             prepare_namespace(client, NAMESPACE)
         subscriptions = sorted({_subscription(number, throttled=throttled) for number in range(connectors)})
-        organizations = connectors * ORGANIZATIONS_EACH
-        generated: dict[str, Body] = {
-            "generate": {
-                "organizations": organizations,
-                "projects": projects,
-                "repositories": organizations * projects * repositories,
-            },
-            "generateAssessments": {"perRepository": recommendations, "posture": False, "statuses": {"Unhealthy": 1}},
-        }
+        generated = _generated_parts(connectors * ORGANIZATIONS_EACH, projects, repositories, recommendations)
         world = _write_world(folder / "world.yaml", generated, subscriptions)
         limits = () if throttled else ("--no-throttling",)
         cloud = stack.enter_context(Cloud.start(folder / "cloud", "--speed", str(_SPEED), "--world", world, *limits))
@@ -176,6 +168,18 @@ def _start_yardstick(log: Path, cluster: Cluster) -> ManagedProcess:
     process = ManagedProcess("yardstick", command, log=log, env=environment, cwd=Path(__file__).parents[1])
     process.wait_until_responding(f"http://127.0.0.1:{port}/healthz", timeout=_READY_SECONDS)
     return process
+
+
+def _generated_parts(organizations: int, projects: int, repositories: int, recommendations: int) -> dict[str, Body]:
+    """What the simulated cloud generates: see `stand`, whose numbers these are."""
+    return {
+        "generate": {
+            "organizations": organizations,
+            "projects": projects,
+            "repositories": organizations * projects * repositories,
+        },
+        "generateAssessments": {"perRepository": recommendations, "posture": False, "statuses": {"Unhealthy": 1}},
+    }
 
 
 def _write_world(file: Path, generated: Mapping[str, Body], subscriptions: Sequence[str]) -> Path:
