@@ -35,7 +35,7 @@ class ForwardProxy:
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one client connection."""
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+        with contextlib.closing(writer), contextlib.suppress(OSError, asyncio.IncompleteReadError):
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             method, target, _ = head.split("\r\n", 1)[0].split(" ")
             host, _, port = target.rpartition(":")
@@ -48,8 +48,8 @@ class ForwardProxy:
                 self.tunnels.append(target)
                 upstream_reader, upstream_writer = await asyncio.open_connection(self.hosts[host], int(port))
                 writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-                await asyncio.gather(_copy(reader, upstream_writer), _copy(upstream_reader, writer))
-        writer.close()
+                with contextlib.closing(upstream_writer):
+                    await asyncio.gather(_copy(reader, upstream_writer), _copy(upstream_reader, writer))
 
     def _status(self, method: str, host: str, head: str) -> int:
         if self.credentials is not None:
@@ -72,13 +72,21 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 @asynccontextmanager
 async def serve_forward_proxy(proxy: ForwardProxy) -> AsyncIterator[ForwardProxy]:
-    """Serve it in this event loop."""
-    server = await asyncio.start_server(proxy.handle, "127.0.0.1", 0)
+    """Serve it in this event loop; at the end close the tunnels, which the garbage collector would find elsewhere."""
+    tunnels: set[asyncio.Task[None]] = set()
+
+    def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tunnels.add(asyncio.create_task(proxy.handle(reader, writer)))
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
     proxy.port = server.sockets[0].getsockname()[1]
     try:
         yield proxy
     finally:
         server.close()
+        for tunnel in tunnels:
+            tunnel.cancel()
+        await asyncio.gather(*tunnels, return_exceptions=True)
 
 
 @contextmanager
