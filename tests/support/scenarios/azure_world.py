@@ -46,14 +46,17 @@ def key_and_certificate() -> str:
     return b"".join(self_signed("by-certificate")).decode()
 
 
-def write_world(file: Path, *, trusted_namespace: str) -> Path:
+def write_world(file: Path, *, trusted_namespace: str, has_assessments: bool = True) -> Path:
     """Write the world file.
 
     Args:
         file: its path.
         trusted_namespace: the namespace whose service account the identity WORKLOAD trusts.
+        has_assessments: whether Defender finds what the default world has; otherwise only what a test adds.
     """
     world: dict[str, Any] = yaml.safe_load(DEFAULT_WORLD.read_text(encoding="utf-8"))
+    if not has_assessments:
+        del world["assessments"], world["generateAssessments"]
     subject = f"system:serviceaccount:{trusted_namespace}:{SERVICE_ACCOUNT}"
     world["applications"] += [
         {"name": "team", "clientId": TEAM, "tenant": TENANT, "secrets": [{"value": TEAM_SECRET}]},

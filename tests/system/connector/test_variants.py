@@ -263,6 +263,7 @@ def metric_sum(operator: Operator, name: str) -> float | None:
 def test_findings_are_counted_or_unknown_and_never_zero(counting: tuple[Scenario, Operator], choices: Choices) -> None:
     scenario, operator = counting
     scenario.control.variants(**choices)
+    scenario.control.generate_assessments(perRepository=1.5, arrival=7200)
     scenario.ready()
     keys = [
         scenario.control.add_assessment(
