@@ -56,7 +56,7 @@ def pool(worker_id: str) -> Namespaces:
 def shared_cloud(
     start_cloud: Callable[..., Cloud], cluster: Cluster, pool: Namespaces, tmp_path_factory: pytest.TempPathFactory
 ) -> Cloud:
-    """One cloud for all scenarios; recommendations are there where a test adds them, as others would come in between."""
+    """One cloud for all scenarios: recommendations are there where a test adds them, and come at no other time."""
     file = tmp_path_factory.mktemp("world") / "world.yaml"
     world = write_world(file, trusted_namespace=pool.trusted, has_assessments=False)
     federation = ("--federation-issuer", cluster.issuer, "--federation-jwks", cluster.jwks)
