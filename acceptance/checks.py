@@ -30,10 +30,23 @@ class Observation:
     Attributes:
         value: the value of the check's variant, or `ASSUMED` or `OTHERWISE` for a check without one.
         evidence: what it rests on, in public words.
+        equivalents: other values of the variant under which a tenant would show the same.
     """
 
     value: str
     evidence: str
+    equivalents: tuple[str, ...] = ()
+
+    @property
+    def possible_values(self) -> tuple[str, ...]:
+        """All values that the evidence allows, the most plausible one first."""
+        return (self.value, *self.equivalents)
+
+    def verdict(self, assumed: str) -> Verdict:
+        """Return whether the evidence agrees with an assumption: only where it allows nothing else."""
+        if assumed not in self.possible_values:
+            return Verdict.DIFFERS
+        return Verdict.UNKNOWN if self.equivalents else Verdict.AGREES
 
 
 def agreement(holds: bool, evidence: str) -> Observation:

@@ -25,9 +25,9 @@ _INFERRED = re.compile(r"\bI\b")
 def variant_flags(rows: Sequence[Row]) -> list[str]:
     """Return the options with which the simulated cloud behaves as observed, as far as it has such a variant."""
     return [
-        f"--variant {row.variant}={row.observed}"
+        f"--variant {row.variant}={row.possible_values[0]}"
         for row in rows
-        if row.verdict is Verdict.DIFFERS and row.variant and row.observed in VARIANTS[row.variant].values
+        if row.verdict is Verdict.DIFFERS and row.variant and row.possible_values[0] in VARIANTS[row.variant].values
     ]
 
 

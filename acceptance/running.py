@@ -24,7 +24,8 @@ class Row:
         behaviour: the row of docs/sandbox.md.
         variant: name of the variant; empty where there is none.
         assumed: what the simulated cloud assumes.
-        observed: what the tenant shows; the value of a variant first. Empty where it shows nothing.
+        possible_values: what the tenant shows; several values where it does not distinguish them, none where it shows
+            nothing.
         evidence: what that rests on, or why it could not be observed.
     """
 
@@ -32,7 +33,7 @@ class Row:
     behaviour: Behaviour
     variant: str
     assumed: str
-    observed: str
+    possible_values: tuple[str, ...]
     evidence: str
     verdict: Verdict
 
@@ -40,6 +41,11 @@ class Row:
     def key(self) -> str:
         """The variant's name, or the behaviour."""
         return self.variant or self.behaviour.text
+
+    @property
+    def observed(self) -> str:
+        """What the tenant shows, in one text; empty where it shows nothing."""
+        return " or ".join(self.possible_values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +98,13 @@ async def _run(tenant: Tenant, probe: Probe, check: Check, obstacle: str) -> Row
             evidence = observation.evidence
         except (Inconclusive, OperatorError) as reason:
             evidence = str(reason)
+    assumed = VARIANTS[check.variant].default if check.variant else ASSUMED
     return Row(
         probe.name,
         find_behaviour(check.row),
         check.variant,
-        VARIANTS[check.variant].default if check.variant else ASSUMED,
-        "" if observation is None else observation.value,
+        assumed,
+        () if observation is None else observation.possible_values,
         evidence,
-        _verdict(check, observation),
+        Verdict.UNKNOWN if observation is None else observation.verdict(assumed),
     )
-
-
-def _verdict(check: Check, observation: Observation | None) -> Verdict:
-    if observation is None:
-        return Verdict.UNKNOWN
-    assumed = VARIANTS[check.variant].default if check.variant else ASSUMED
-    return Verdict.AGREES if observation.value == assumed else Verdict.DIFFERS

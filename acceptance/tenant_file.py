@@ -97,8 +97,10 @@ class TenantFile(_Section):
         connector_without_organizations: a connector whose account is in no organization any more.
         organization_not_administered: an organization that the connector selects, and its account does not administer.
         organization_without_code_search: an organization without the extension Code Search.
-        unregistered_subscription: a subscription that is not registered for Microsoft.Security.
-        forbidden_subscription: a subscription of the tenant in which the identity has no role.
+        unregistered_subscription: a subscription that is not registered for Microsoft.Security, with a resource group;
+            the identity is Contributor there.
+        forbidden_subscription: a subscription of the tenant that is not registered either, without a role for the
+            identity.
         has_security_role: whether the identity holds Security Reader or Security Admin.
     """
 

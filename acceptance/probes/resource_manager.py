@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Final
+from urllib.parse import quote
 
 from acceptance.checks import Check, Cost, Observation, Probe, agreement
 from acceptance.session.answer import Inconclusive, items_of, member, object_of, text_of
@@ -13,6 +14,12 @@ from acceptance.tenant import CONNECTOR_VERSION, DEVOPS_VERSION, Tenant, require
 __all__ = ["PROBE"]
 
 _MISSING_GROUP: Final = "acceptance-kit-has-no-such-group"
+_MISSING_CONNECTOR: Final = "acceptance-kit-has-no-such-connector"
+_FORBIDDEN: Final = "AuthorizationFailed"
+_UNREGISTERED: Final = "MissingSubscriptionRegistration"
+_CHECKED_FIRST: Final = {"ResourceGroupNotFound": "group", _UNREGISTERED: "registration"}
+"""What is checked before the permissions, by the error code of a request without one."""
+
 _BURST: Final = 10
 _ROLES: Final = {
     "Owner",
@@ -46,14 +53,35 @@ async def _check_order(tenant: Tenant) -> Observation:
     subscription = required(tenant.file.forbidden_subscription, "forbiddenSubscription")
     path = f"/subscriptions/{subscription}/resourceGroups/{_MISSING_GROUP}/providers/Microsoft.Security"
     code = (await tenant.arm(f"{path}/securityConnectors", CONNECTOR_VERSION)).error_code
-    values = {
-        "AuthorizationFailed": "permissions",
-        "ResourceGroupNotFound": "group",
-        "MissingSubscriptionRegistration": "registration",
-    }
-    if code not in values:
+    if code in _CHECKED_FIRST:
+        return Observation(_CHECKED_FIRST[code], f"a missing group without a right is answered with {code}")
+    if code != _FORBIDDEN:
         raise Inconclusive("a missing group without a right was answered with another error, or none")
-    return Observation(values[code], f"a missing group without a right is answered with {code}")
+    # A read may need no registration: only an action shows whether the registration comes before the permissions.
+    action = await _action_code(tenant, subscription, _MISSING_GROUP)
+    if action in _CHECKED_FIRST:
+        return Observation(_CHECKED_FIRST[action], f"an action without a right is answered with {action}")
+    if action == _FORBIDDEN and await _actions_need_registration(tenant):
+        return Observation("permissions", f"a read and an action without a right are answered with {_FORBIDDEN}")
+    evidence = f"a read without a right is answered with {_FORBIDDEN}; no action shows when the registration is checked"
+    return Observation("permissions", evidence, ("registration",))
+
+
+async def _action_code(tenant: Tenant, subscription: str, group: str) -> str:
+    """Return the error code of an action on a connector that does not exist; empty for no error."""
+    path = f"/subscriptions/{subscription}/resourceGroups/{quote(group, safe='')}/providers/Microsoft.Security"
+    path += f"/securityConnectors/{_MISSING_CONNECTOR}/devops/default/listAvailableAzureDevOpsOrgs"
+    return (await tenant.session.send("POST", ARM, path, {"api-version": DEVOPS_VERSION})).error_code
+
+
+async def _actions_need_registration(tenant: Tenant) -> bool:
+    """Whether an action in a subscription without the registration is refused for it, where the identity has a role."""
+    subscription = tenant.file.unregistered_subscription
+    if not subscription:
+        return False
+    groups = (await tenant.arm(f"/subscriptions/{subscription}/resourceGroups", _RESOURCES_VERSION)).values()
+    name = text_of(groups[0], "name") if groups else ""
+    return bool(name) and await _action_code(tenant, subscription, name) == _UNREGISTERED
 
 
 async def _resource_requests(tenant: Tenant) -> Observation:
@@ -161,7 +189,7 @@ async def _role_assignments(tenant: Tenant) -> Observation:
 PROBE: Final = Probe(
     "resource-manager",
     "the connector, its counters and role assignments; plans, role definitions and resources of the subscription",
-    Cost(reads=35),
+    Cost(reads=36, writes=2),
     (
         Check("InvalidApiVersionParameter for a version", _unsupported_version, "unsupportedVersions"),
         Check("order of checks:", _check_order, "checkOrder"),

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from acceptance.behaviours import behaviours, find_behaviour
-from acceptance.checks import Check
+from acceptance.checks import Check, Observation, Verdict
 from acceptance.command import all_probes
 from acceptance.invisible import INVISIBLE, INVISIBLE_VARIANTS
 from sandbox.cloud.variants import VARIANTS
@@ -40,3 +40,17 @@ def test_a_probe_that_changes_something_says_so_and_runs_with_write_only() -> No
     assert [probe.name for probe in all_probes(write=True) if probe.changes] == ["changes"]
     names = [probe.name for probe in all_probes(write=True)]
     assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    ("observation", "verdict"),
+    [
+        (Observation("ten", ""), Verdict.AGREES),
+        (Observation("hundred", ""), Verdict.DIFFERS),
+        (Observation("hundred", "", ("all",)), Verdict.DIFFERS),
+        (Observation("ten", "", ("all",)), Verdict.UNKNOWN),
+        (Observation("all", "", ("ten",)), Verdict.UNKNOWN),
+    ],
+)
+def test_only_evidence_that_allows_nothing_else_agrees(observation: Observation, verdict: Verdict) -> None:
+    assert observation.verdict("ten") is verdict
