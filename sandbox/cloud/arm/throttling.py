@@ -70,7 +70,7 @@ class RequestBudgets:
             method: HTTP method, which determines the kind of operation.
             enforce: whether an empty bucket raises an error.
             connector: whether the request is for a connector itself, whose responses show the provider's own counter.
-            constant: whether that counter stays as it is.
+            constant: whether that counter always shows what remains after one request.
 
         Returns:
             The headers with the remaining requests.
@@ -93,10 +93,13 @@ class RequestBudgets:
         # Connectors show the counter of their provider instead of the one of Resource Manager.
         if not connector:
             return {f"x-ms-ratelimit-remaining-subscription-{kind}": str(int(bucket.tokens))}
-        connector_bucket = self._bucket((subscription, principal, f"connector-{kind}"), _CONNECTOR_LIMITS[kind], wall)
+        limit = _CONNECTOR_LIMITS[kind]
+        remaining = limit[0] - 1
         if not constant:
+            connector_bucket = self._bucket((subscription, principal, f"connector-{kind}"), limit, wall)
             connector_bucket.take(wall, enforce=False)
-        return {"x-ms-ratelimit-remaining-subscription-resource-requests": str(int(connector_bucket.tokens))}
+            remaining = connector_bucket.tokens
+        return {"x-ms-ratelimit-remaining-subscription-resource-requests": str(int(remaining))}
 
     def _bucket(self, key: tuple[str, str, str], limit: tuple[float, float], wall: float) -> TokenBucket:
         bucket = self._buckets.get(key)
