@@ -273,8 +273,9 @@ class _Generation:
         if evaluations and _mix(zlib.crc32(result.handle.encode())) < self.generator.churn * 2**32:
             result.status_change = result.first_evaluation + evaluations * EVALUATION_INTERVAL
             if evaluations % 2:
-                result.is_resolved = result.status == "Unhealthy"
-                result.status = "Healthy" if result.is_resolved else "Unhealthy"
+                result.status = "Healthy" if result.status == "Unhealthy" else "Unhealthy"
+            # Every second status is Unhealthy: what is not Unhealthy now was so at the evaluation before.
+            result.is_resolved = result.status != "Unhealthy"
         return result
 
 

@@ -147,6 +147,26 @@ async def test_churn_changes_statuses_at_each_evaluation() -> None:
     assert first == third
 
 
+async def test_a_generated_finding_that_turns_healthy_is_resolved_whatever_it_was_first() -> None:
+    direct = world(generateAssessments={"perRepository": 40, "posture": False, "churn": 0.5})
+    direct.move(FIRST_RESULT + FIRST_EVALUATION, wall=FIRST_RESULT + FIRST_EVALUATION)
+    resolved_at_evaluations: list[int] = []
+    first_changes: dict[str, str] = {}
+    for _ in range(4):
+        rows = {row["key"]: row for row in await direct.control("GET", "/assessments")}
+        first_changes = first_changes or {key: row["changed"] for key, row in rows.items()}
+        resolved = {
+            key for key, row in rows.items() if row["status"] != "Unhealthy" and row["changed"] > first_changes[key]
+        }
+        await direct.control("PATCH", "/variants", resolvedAssessments="vanishes")
+        assert {row["key"] for row in await direct.control("GET", "/assessments")} == set(rows) - resolved
+        await direct.control("PATCH", "/variants", resolvedAssessments="healthy")
+        resolved_at_evaluations.append(len(resolved))
+        direct.move(EVALUATION_INTERVAL, wall=EVALUATION_INTERVAL)
+    assert resolved_at_evaluations[0] == 0
+    assert min(resolved_at_evaluations[1:]) > 3
+
+
 async def test_the_generator_can_be_replaced_at_run_time() -> None:
     direct = world()
     direct.move(8 * 3600)
