@@ -32,6 +32,7 @@ QUICK = [
         "unseen": (1, 2, 3),
         "half-done": (1, 2, 3),
         "misoperation": (1,),
+        "restored": (300005,),  # with another uid, and another reader in the spec since
         "sick-cluster": (1,),
         "sick-cloud": (1,),
     }.items()

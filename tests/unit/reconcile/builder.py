@@ -38,6 +38,7 @@ from defender_devops.api.azure_types import (
     AzureOrganization,
     Configuration,
     Connector,
+    ConnectorRef,
     Counts,
     DiscoveredCounts,
     InventoryItem,
@@ -81,6 +82,7 @@ CONNECTOR_ID = (
     "/subscriptions/22222222-2222-2222-2222-222222222222/resourceGroups/rg-devops-security"
     "/providers/Microsoft.Security/securityConnectors/contoso"
 )
+REF = ConnectorRef("22222222-2222-2222-2222-222222222222", "rg-devops-security", "contoso")
 NEW_CODE, SPENT_CODE = "a" * 64, "b" * 64
 ROLE = (
     "/subscriptions/22222222-2222-2222-2222-222222222222/providers/Microsoft.Authorization/roleDefinitions"
@@ -104,7 +106,7 @@ unreachable: []            # onboarded, but not in the answer of listAvailableAz
 refusals: 1                # number of times that it failed in a row
 reportedLoss: false        # it was refused, or listed nothing, since the operator's start
 relied: false              # the last write used the authorization that exists, and has not succeeded since
-readers: null              # by object id: ours | theirs
+readers: null              # by object id: ours | of an earlier version | theirs
 """)
 
 OWNER = {"apiVersion": API_VERSION, "kind": CONNECTOR.kind, "name": "contoso", "uid": UID}
@@ -307,8 +309,12 @@ def _organization(name: str, state: str | Mapping[str, Any]) -> AzureOrganizatio
 
 
 def _reader(principal: str, whose: str) -> RoleAssignment:
-    name = reader_assignment_name(UID, principal) if whose == "ours" else str(uuid.uuid5(uuid.NAMESPACE_OID, principal))
-    return RoleAssignment(name, principal, ROLE)
+    names = {
+        "ours": reader_assignment_name(REF, principal),
+        "of an earlier version": str(uuid.uuid5(uuid.UUID(UID), f"securityReader/{principal}")),
+        "theirs": str(uuid.uuid5(uuid.NAMESPACE_OID, principal)),
+    }
+    return RoleAssignment(names[whose], principal, ROLE)
 
 
 def _resources(world: Mapping[str, Any], cloud: AzureState) -> Iterator[DevOpsOrganization]:

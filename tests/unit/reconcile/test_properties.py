@@ -25,7 +25,7 @@ from defender_devops.reconcile.plan.plan import plan
 from defender_devops.reconcile.plan.security_readers import reader_assignment_name
 from defender_devops.reconcile.report.report import Report, report
 from tests.unit.reconcile.azure_model import Azure
-from tests.unit.reconcile.builder import NOW, UID
+from tests.unit.reconcile.builder import NOW, REF
 from tests.unit.reconcile.strategies import USER_EDITS, UserEdit, clusters
 
 Trouble = Callable[[AzureState], AzureState]
@@ -149,7 +149,7 @@ def without_our_readers(cloud: AzureState) -> AzureState:
         readers=tuple(
             assignment
             for assignment in cloud.readers or ()
-            if assignment.name != reader_assignment_name(UID, assignment.principal_id)
+            if assignment.name != reader_assignment_name(REF, assignment.principal_id)
         ),
     )
 

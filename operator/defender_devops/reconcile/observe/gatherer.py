@@ -425,7 +425,10 @@ def _is_invisible(state: AzureState | None, view: ConnectorView | None) -> bool:
 def _may_have_orphaned_role_assignments(base: ConnectorSnapshot, actual: Connector) -> bool:
     """Whether the operator may have stopped between creating a role assignment and writing it to the status.
 
-    That is only possible at a connector of ours, and for a spec whose status was not written since.
+    That is only possible for a spec whose status was not written since, and at a connector of ours, or at one that a
+    resource which was deleted without the operator, and restored as this one, has left to it.
     """
     metadata, status = base.connector.metadata, base.connector.status
-    return status.observed_generation != metadata.generation and is_owned(base, actual)
+    if status.observed_generation == metadata.generation:
+        return False
+    return is_owned(base, actual) or not metadata.is_deleting

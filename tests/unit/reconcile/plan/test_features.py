@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from defender_devops.api.azure_types import AgentlessConfiguration, Annotations, AutoDiscovery, InventoryItem
@@ -9,7 +11,7 @@ from defender_devops.reconcile.actions.azure import AssignReader, RemoveReader, 
 from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.plan.plan import plan
 from defender_devops.reconcile.plan.security_readers import reader_assignment_name
-from tests.unit.reconcile.builder import NOW, ROLE, UID, snapshot
+from tests.unit.reconcile.builder import NOW, REF, ROLE, snapshot
 from tests.unit.reconcile.cases import EVERYTHING, OBSERVE, SELECTED, Case, change, only, planned, remember
 
 ON, OFF = (f"spec: {{pullRequestAnnotations: {{mode: {mode}}}}}" for mode in ("Enabled", "Disabled"))
@@ -235,8 +237,19 @@ def test_scanning_is_requested_in_azure_s_terms() -> None:
 def test_assignments_have_derived_names() -> None:
     world = snapshot(ONE, assigned(f"{{{USER}: ours}}"))
     assert plan(Assessment(world), NOW).actions == (
-        AssignReader(reader_assignment_name(UID, GROUP), GROUP, "Group", ROLE),
-        RemoveReader(reader_assignment_name(UID, USER), USER),
+        AssignReader(reader_assignment_name(REF, GROUP), GROUP, "Group", ROLE),
+        RemoveReader(reader_assignment_name(REF, USER), USER),
     )
-    assert reader_assignment_name(UID, GROUP) == reader_assignment_name(UID, GROUP.upper())
-    assert reader_assignment_name(UID, GROUP) != reader_assignment_name("88888888-8888-8888-8888-888888888888", GROUP)
+    assert reader_assignment_name(REF, GROUP) == reader_assignment_name(replace(REF, name="CONTOSO"), GROUP.upper())
+    assert reader_assignment_name(REF, GROUP) != reader_assignment_name(replace(REF, name="northwind"), GROUP)
+
+
+def test_an_assignment_of_an_earlier_version_is_removed_too() -> None:
+    world = snapshot(ONE, assigned(f"{{{USER}: of an earlier version, {GROUP}: of an earlier version}}"))
+    assert [type(step) for step in plan(Assessment(world), NOW).actions] == [RemoveReader]
+
+
+def test_object_ids_that_differ_in_case_only_are_one_reader() -> None:
+    both = f"[{{objectId: {GROUP}, principalType: Group}}, {{objectId: {GROUP.upper()}, principalType: Group}}]"
+    world = snapshot(f"spec: {{securityReaders: {both}}}", assigned("{}"))
+    assert [type(step) for step in plan(Assessment(world), NOW).actions] == [AssignReader]
