@@ -30,7 +30,7 @@ from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
 from defender_devops.reconcile.observe.gatherer import Gatherer, Observation, ParsedOrganizations
 from defender_devops.reconcile.observe.operator_claims import RECHECK_SECONDS, OperatorClaims
 from defender_devops.reconcile.observe.recall import is_settled
-from defender_devops.reconcile.plan.diff import drop_fulfilled_requests
+from defender_devops.reconcile.plan.diff import drop_fulfilled_requests, next_request_at
 from defender_devops.reconcile.plan.plan import Plan, plan
 from defender_devops.reconcile.report.deletion import remaining_owner_tags
 from defender_devops.reconcile.report.invalid_manifest import (
@@ -177,7 +177,7 @@ class Reconciler:
             _log.debug("observed", reason=state.read_failure.reason, message=state.read_failure.message)
         else:
             _log.debug("observed", fresh=state.fresh, probed_at=state.probed_at, in_progress=state.is_busy)
-        isolated = isolate(observation.snapshot, drop_fulfilled_requests)
+        isolated = isolate(observation.snapshot, lambda part: drop_fulfilled_requests(part, self.clock()))
         return replace(observation, snapshot=isolated.result, failed=(*observation.failed, *isolated.failed))
 
     def _plan(self, observation: Observation) -> tuple[Observation, Plan]:
@@ -325,7 +325,11 @@ class Reconciler:
         is_deleted = connector.metadata.is_deleting and FINALIZER not in connector.metadata.finalizers
         if is_deleted or connector.spec.suspend:
             return Result()
-        return self.gatherer.requeue(execution.snapshot, poll_after, status_report.reevaluate_at)
+        times = [status_report.reevaluate_at]
+        if execution.snapshot.cloud.pending_requests:
+            times.append(next_request_at(Assessment(execution.snapshot), self.clock()))
+        deadline = min((time for time in times if time is not None), default=None)
+        return self.gatherer.requeue(execution.snapshot, poll_after, deadline)
 
 
 def _failure_of(execution: ExecutionResult) -> Failure | None:

@@ -100,7 +100,7 @@ class Azure:
                     probed_at=self.now,
                 ),
             )
-        self.world = drop_fulfilled_requests(self.world)
+        self.world = drop_fulfilled_requests(self.world, self.now)
 
     def _onboarded(self, configuration: Configuration, choice: Authorize | UpdateConfiguration | None) -> set[str]:
         free = {name for name, is_held in self.organizations.items() if not is_held}

@@ -24,6 +24,7 @@ from defender_devops.azure.resource_graph.rows import ConnectorView
 from defender_devops.cli.plan.changes import plan_changes
 from defender_devops.reconcile.actions.action import AzureAction
 from defender_devops.reconcile.facts.assessment import Assessment
+from defender_devops.reconcile.facts.pending_requests import PendingRequest
 from defender_devops.reconcile.facts.snapshot import AzureState
 from defender_devops.reconcile.plan.diff import differences, is_accepted_by_azure
 from tests.unit.reconcile.builder import NOW, snapshot
@@ -119,7 +120,7 @@ def test_a_pending_request_does_not_hide_that_a_property_still_differs(item: Azu
     changed = replace(configuration, **{item.field: OTHER_VALUES[item.field]})
     world = replace(WORLD, cloud=replace(WORLD.cloud, configuration=changed))
     steps = [step for step in differences(Assessment(world)) if isinstance(step, AzureAction)]
-    requests = {key: (value, NOW) for step in steps for key, value in step.requests.items()}
+    requests = {key: PendingRequest(value, NOW) for step in steps for key, value in step.requests.items()}
     pending = Assessment(replace(world, cloud=replace(world.cloud, pending_requests=requests)))
     assert steps
     assert not any(is_accepted_by_azure(pending, step) for step in steps)

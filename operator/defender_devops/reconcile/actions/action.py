@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import ClassVar
 
 from defender_devops.api.connector import AzureDevOpsConnector
+from defender_devops.reconcile.facts.pending_requests import PendingRequest
 from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot
 
 __all__ = ["Action", "AzureAction", "connector_with_status"]
@@ -49,7 +50,11 @@ class AzureAction(Action):
         azure = snapshot.cloud
         if not azure.is_known:
             return snapshot
-        pending = {**azure.pending_requests, **{key: (value, now) for key, value in self.requests.items()}}
+        pending = dict(azure.pending_requests)
+        for key, value in self.requests.items():
+            previous = pending.get(key)
+            attempts = previous.attempts if previous is not None and previous.value == value else 0
+            pending[key] = PendingRequest(value, now, attempts + 1)
         return replace(snapshot, cloud=replace(self.change(azure), pending_requests=pending))
 
     def change(self, azure: AzureState) -> AzureState:

@@ -18,7 +18,12 @@ from defender_devops.api.azure_types import (
 from defender_devops.api.conditions import Condition, set_condition
 from defender_devops.api.reasons import ConditionType, Reason
 from defender_devops.reconcile.actions.action import AzureAction, connector_with_status
-from defender_devops.reconcile.facts.pending_requests import annotations_request_key, pending_request_value
+from defender_devops.reconcile.facts.pending_requests import (
+    TAGS_REQUEST_KEY,
+    annotations_request_key,
+    assignment_request_key,
+    pending_request_value,
+)
 from defender_devops.reconcile.facts.snapshot import AzureState, ConnectorSnapshot
 
 __all__ = [
@@ -78,6 +83,11 @@ class SetTags(AzureAction):
     def describe(self) -> str:
         """Name the tags that change."""
         return f"set the connector's tags ({', '.join(self.changed)})"
+
+    @property
+    def requests(self) -> Mapping[str, str]:
+        """All tags: Azure may still return the earlier ones for some seconds."""
+        return {TAGS_REQUEST_KEY: pending_request_value(tuple(f"{key}={value}" for key, value in self.tags.items()))}
 
     def change(self, azure: AzureState) -> AzureState:
         """Replace the tags."""
@@ -237,6 +247,11 @@ class AssignReader(AzureAction):
         """Name the principal."""
         return f"make {self.principal_type} {self.principal_id} a Security Reader of the connector"
 
+    @property
+    def requests(self) -> Mapping[str, str]:
+        """This assignment."""
+        return {assignment_request_key(self.name): "present"}
+
     def change(self, azure: AzureState) -> AzureState:
         """Add the assignment."""
         assignment = RoleAssignment(self.name, self.principal_id, self.role_definition_id)
@@ -253,6 +268,11 @@ class RemoveReader(AzureAction):
     def describe(self) -> str:
         """Name the principal."""
         return f"remove {self.principal_id} from the connector's Security Readers"
+
+    @property
+    def requests(self) -> Mapping[str, str]:
+        """This assignment."""
+        return {assignment_request_key(self.name): "absent"}
 
     def change(self, azure: AzureState) -> AzureState:
         """Remove the assignment."""

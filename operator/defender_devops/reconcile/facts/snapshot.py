@@ -18,7 +18,7 @@ from defender_devops.api.azure_types import (
 from defender_devops.api.connector import AzureDevOpsConnector, ManagementPolicy
 from defender_devops.api.organization import DevOpsOrganization, Prerequisite
 from defender_devops.reconcile.facts.failure import Failure
-from defender_devops.reconcile.facts.pending_requests import annotations_request_key
+from defender_devops.reconcile.facts.pending_requests import PendingRequest, annotations_request_key
 from defender_devops.reconcile.facts.pipeline_results import PipelinesObservation
 from defender_devops.reconcile.facts.posture import CspmPlan, PostureObservation
 
@@ -80,8 +80,8 @@ class AzureState:
         relied_on_authorization: whether the last write of the configuration used the authorization that exists, and
             has not succeeded since: a failed token exchange is then the answer to that write.
         readers: Security Reader assignments at the connector's scope; None if they were not read.
-        pending_requests: the last change requested from Azure for each key, as (value, time of the request). An equal
-            request is not repeated before the resend interval has passed: Azure may be slow, or may never fulfil it.
+        pending_requests: the last change requested from Azure for each key. An equal request is not repeated before
+            some time has passed: Azure may be slow, may return the state before it, or may never fulfil it.
         fresh: all of it was read from ARM in this reconcile, so a write may rest on it.
         is_recalled: since the operator's start nothing of it was read from ARM: it is what statuses and Resource Graph
             agree on, with the time at which the authorization would have been checked last.
@@ -98,7 +98,7 @@ class AzureState:
     probed_at: datetime | None = None
     relied_on_authorization: bool = False
     readers: tuple[RoleAssignment, ...] | None = None
-    pending_requests: Mapping[str, tuple[str, datetime]] = field(default_factory=dict)
+    pending_requests: Mapping[str, PendingRequest] = field(default_factory=dict)
     fresh: bool = False
     is_recalled: bool = False
     read_failure: Failure | None = None

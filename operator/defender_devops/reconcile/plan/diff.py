@@ -11,15 +11,17 @@ from defender_devops.api.azure_types import Configuration, ProvisioningState
 from defender_devops.api.names import hierarchy_identifier
 from defender_devops.reconcile.actions.action import Action, AzureAction
 from defender_devops.reconcile.actions.azure import (
+    AssignReader,
     Authorize,
     CreateConnector,
+    RemoveReader,
     SetAnnotations,
     SetTags,
     UpdateConfiguration,
 )
 from defender_devops.reconcile.actions.kubernetes import RecordCodeHash, RecordManagedTags
 from defender_devops.reconcile.facts.assessment import Assessment
-from defender_devops.reconcile.facts.pending_requests import annotations_request_key
+from defender_devops.reconcile.facts.pending_requests import annotations_request_key, is_completed_by_its_answer
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot
 from defender_devops.reconcile.plan.security_readers import reader_changes
 
@@ -29,10 +31,17 @@ __all__ = [
     "due_changes",
     "is_accepted_by_azure",
     "kept_organizations",
+    "next_request_at",
     "operation_failed",
 ]
 
 _MINIMUM_RESEND_INTERVAL = timedelta(minutes=1)
+_DOUBLINGS_MAX = 10
+"""Of the interval; more of them exceed every check interval."""
+
+_READ_LAG = timedelta(seconds=10)
+"""Time for which Azure may return the state from before a write that it has completed."""
+
 _FAILED_STATES = frozenset({ProvisioningState.FAILED, ProvisioningState.CANCELED, ProvisioningState.DELETION_FAILURE})
 
 
@@ -92,7 +101,7 @@ def kept_organizations(assessment: Assessment) -> tuple[str, ...]:
 def _was_sent(assessment: Assessment, step: UpdateConfiguration) -> bool:
     """Whether Azure accepted exactly this change before."""
     pending = assessment.azure.pending_requests
-    return all(pending.get(key, ("",))[0] == value for key, value in step.requests.items())
+    return all(key in pending and pending[key].value == value for key, value in step.requests.items())
 
 
 def _surplus(assessment: Assessment, step: UpdateConfiguration) -> tuple[str, ...]:
@@ -108,32 +117,68 @@ def operation_failed(configuration: Configuration) -> bool:
     return configuration.provisioning_state in _FAILED_STATES
 
 
-def drop_fulfilled_requests(snapshot: ConnectorSnapshot) -> ConnectorSnapshot:
-    """Drop the pending requests that Azure has carried out, so that later drift is corrected without delay."""
+def drop_fulfilled_requests(snapshot: ConnectorSnapshot, now: datetime) -> ConnectorSnapshot:
+    """Drop the pending requests that Azure has carried out, so that later drift is corrected without delay.
+
+    A write that was complete with its answer stays for some seconds, in which a read may return the state before it.
+    """
     azure = snapshot.cloud
     if not azure.is_settled or not azure.pending_requests:
         return snapshot
     steps = differences(Assessment(snapshot))
-    unfulfilled = {key for step in steps if isinstance(step, AzureAction) for key in step.requests}
-    unfulfilled |= {
+    pending_keys = {key for step in steps if isinstance(step, AzureAction) for key in step.requests}
+    pending_keys |= {
         annotations_request_key(organization.name)
         for organization in azure.organizations
         if organization.is_in_progress
     }
-    pending = {key: request for key, request in azure.pending_requests.items() if key in unfulfilled}
+    pending_keys |= {
+        key
+        for key, request in azure.pending_requests.items()
+        if is_completed_by_its_answer(key) and now < request.requested_at + _READ_LAG
+    }
+    pending = {key: request for key, request in azure.pending_requests.items() if key in pending_keys}
     return replace(snapshot, cloud=replace(azure, pending_requests=pending))
+
+
+def next_request_at(assessment: Assessment, now: datetime) -> datetime | None:
+    """Return when a change that was requested, and is still missing in Azure, is requested again; None if none is."""
+    times = (_due_at(assessment, step) for step in differences(assessment))
+    return min((time for time in times if time is not None and time > now), default=None)
 
 
 def _was_requested_recently(assessment: Assessment, step: Action, now: datetime) -> bool:
     """Whether everything that a step requests was requested so recently that Azure may still be carrying it out."""
+    due_at = _due_at(assessment, step)
+    return due_at is not None and now < due_at
+
+
+def _due_at(assessment: Assessment, step: Action) -> datetime | None:
+    """Return when a step whose requests were all sent before may send them again; None for any other step."""
+    if not isinstance(step, AzureAction):
+        return None
+    pending = [(assessment.azure.pending_requests.get(key), value) for key, value in step.requests.items()]
+    requests = [request for request, value in pending if request is not None and request.value == value]
+    if not requests or len(requests) < len(pending):
+        return None
+    interval = _repetition_interval(assessment, step, max(request.attempts for request in requests))
+    return None if interval is None else min(request.requested_at for request in requests) + interval
+
+
+def _repetition_interval(assessment: Assessment, step: AzureAction, attempts: int) -> timedelta | None:
+    """Return the time between two equal requests; None for a step that is repeated at once.
+
+    What an operation of Azure's failed to do is requested again after a minute, and then ever more rarely.
+    """
+    if isinstance(step, SetTags | AssignReader | RemoveReader):
+        return _READ_LAG
     if not isinstance(step, UpdateConfiguration | SetAnnotations):
-        return False
-    earliest = now - max(assessment.snapshot.timings.resend_interval, _MINIMUM_RESEND_INTERVAL)
-    for key, value in step.requests.items():
-        pending = assessment.azure.pending_requests.get(key)
-        if pending is None or pending[0] != value or pending[1] <= earliest:
-            return False
-    return True
+        return None
+    longest = max(assessment.snapshot.timings.resend_interval, _MINIMUM_RESEND_INTERVAL)
+    configuration = assessment.azure.configuration
+    if isinstance(step, UpdateConfiguration) and configuration is not None and operation_failed(configuration):
+        return min(_MINIMUM_RESEND_INTERVAL * (1 << min(attempts - 1, _DOUBLINGS_MAX)), longest)
+    return longest
 
 
 def _unrecorded_tags(assessment: Assessment, steps: Sequence[Action]) -> Iterator[RecordManagedTags]:

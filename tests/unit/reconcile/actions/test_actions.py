@@ -71,7 +71,7 @@ def test_a_change_of_the_configuration_is_in_progress(kind: type[Authorize | Upd
     assert cloud.configuration.status_message == ""
     assert cloud.is_busy
     assert not cloud.is_settled
-    assert {subject: at for subject, (_, at) in cloud.pending_requests.items()} == {
+    assert {subject: request.requested_at for subject, request in cloud.pending_requests.items()} == {
         "organizations": NOW,
         "agentless": NOW,
     }

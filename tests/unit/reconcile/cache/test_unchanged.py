@@ -12,6 +12,7 @@ from defender_devops.api.azure_types import Counts, DiscoveredCounts, Provisioni
 from defender_devops.api.organization import Prerequisite
 from defender_devops.reconcile.cache.unchanged import ReconcileInputs
 from defender_devops.reconcile.facts.failure import Failure
+from defender_devops.reconcile.facts.pending_requests import PendingRequest
 from defender_devops.reconcile.facts.posture import CspmPlan, PostureCounts, PostureObservation
 from defender_devops.reconcile.facts.snapshot import AuthorizationCode, AzureState, ConnectorSnapshot, SignIn
 from tests.unit.reconcile.builder import NOW, cloud_of, snapshot
@@ -133,7 +134,7 @@ def test_any_other_change_makes_them_differ(changed: ConnectorSnapshot) -> None:
         replace(WORLD, cloud=AzureState(read_failure=Failure("AzureUnavailable", "down"))),
         configured(provisioning_state=ProvisioningState.PENDING),
         with_state(lambda _: AzureState()),
-        with_state(lambda cloud: replace(cloud, pending_requests={"tags": ("key", NOW)})),
+        with_state(lambda cloud: replace(cloud, pending_requests={"tags": PendingRequest("key", NOW)})),
     ],
     ids=["a read that failed", "an operation", "no connector", "a pending request"],
 )

@@ -11,7 +11,7 @@ from defender_devops.api.azure_types import ProvisioningState
 from defender_devops.api.conditions import find_condition
 from defender_devops.reconcile.facts.assessment import Assessment
 from defender_devops.reconcile.facts.snapshot import ConnectorSnapshot, Timings
-from defender_devops.reconcile.plan.diff import drop_fulfilled_requests
+from defender_devops.reconcile.plan.diff import drop_fulfilled_requests, next_request_at
 from defender_devops.reconcile.plan.plan import plan
 from defender_devops.reconcile.report.report import report
 from tests.unit.reconcile.builder import NOW, snapshot
@@ -26,8 +26,8 @@ WORLDS = {
     "auto-discovery": (LISTED,),
     "annotations": (ON,),
     "scanning": (SCAN,),
-    "what failed": (FAILED,),
 }
+FAILS = {**WORLDS, "what failed": (FAILED,)}
 
 
 def after(world: ConnectorSnapshot, now: datetime) -> ConnectorSnapshot:
@@ -37,12 +37,12 @@ def after(world: ConnectorSnapshot, now: datetime) -> ConnectorSnapshot:
     return world
 
 
-def ignored(world: ConnectorSnapshot, requested: ConnectorSnapshot) -> ConnectorSnapshot:
+def ignored(world: ConnectorSnapshot, requested: ConnectorSnapshot, now: datetime = NOW) -> ConnectorSnapshot:
     """Azure has ended its operation and nothing has come of it; the operator remembers what it asked for."""
     assert requested.cloud.is_known
     assert world.cloud.is_known
     return drop_fulfilled_requests(
-        replace(requested, cloud=replace(world.cloud, pending_requests=requested.cloud.pending_requests))
+        replace(requested, cloud=replace(world.cloud, pending_requests=requested.cloud.pending_requests)), now
     )
 
 
@@ -57,7 +57,68 @@ def test_a_request_is_repeated_after_the_resend_interval(
     assert bool(plan(Assessment(ignored(initial, after(initial, NOW))), later).actions) is repeats
 
 
-@pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
+def test_what_failed_in_azure_is_requested_again_after_a_minute_and_then_ever_more_rarely() -> None:
+    world, now = snapshot(FAILED), NOW
+    for minutes in (1, 2, 4, 8, *[10] * 2000):
+        world = ignored(world, after(world, now), now)
+        due_at = now + timedelta(minutes=minutes)
+        assert next_request_at(Assessment(world), now) == due_at
+        assert not plan(Assessment(world), due_at - timedelta(seconds=1)).actions
+        assert plan(Assessment(world), due_at).actions
+        now = due_at
+
+
+TAGS = "spec: {azure: {tags: {team: red}}}"
+READERS = "spec: {securityReaders: [{objectId: 44444444-4444-4444-4444-444444444444, principalType: Group}]}"
+LAGGING = {
+    "tags": (TAGS,),
+    "a reader": (READERS, "azure: {readers: {}}"),
+    "a reader that left": ("azure: {readers: {44444444-4444-4444-4444-444444444444: ours}}",),
+}
+
+
+@pytest.mark.parametrize("world", LAGGING.values(), ids=LAGGING)
+@pytest.mark.parametrize(("seconds", "repeats"), [(0, False), (9, False), (11, True)])
+def test_a_completed_write_is_not_repeated_while_azure_may_return_the_state_before_it(
+    world: tuple[str, ...], seconds: int, *, repeats: bool
+) -> None:
+    initial = snapshot(*world)
+    assert plan(Assessment(initial), NOW).writes_to_azure
+    requested = ignored(initial, after(initial, NOW))
+    later = plan(Assessment(requested), NOW + timedelta(seconds=seconds))
+    assert later.writes_to_azure is repeats
+    assert next_request_at(Assessment(requested), NOW) == NOW + timedelta(seconds=10)
+
+
+@pytest.mark.parametrize("world", LAGGING.values(), ids=LAGGING)
+@pytest.mark.parametrize(("seconds", "is_pending"), [(0, True), (9, True), (11, False)])
+def test_a_completed_write_stays_pending_although_azure_returned_its_result_once(
+    world: tuple[str, ...], seconds: int, *, is_pending: bool
+) -> None:
+    requested = after(snapshot(*world), NOW)
+    remaining = drop_fulfilled_requests(requested, NOW + timedelta(seconds=seconds))
+    assert bool(remaining.cloud.pending_requests) is is_pending
+
+
+def test_other_tags_are_set_at_once() -> None:
+    initial = snapshot(TAGS)
+    requested = ignored(initial, after(initial, NOW))
+    edited = replace(requested, connector=snapshot("spec: {azure: {tags: {team: blue}}}").connector)
+    assert plan(Assessment(edited), NOW).writes_to_azure
+
+
+def test_what_was_not_requested_is_due_at_no_time() -> None:
+    assert next_request_at(Assessment(snapshot(TAGS)), NOW) is None
+
+
+def test_what_is_due_and_has_to_wait_for_something_else_wakes_nobody_up() -> None:
+    initial = snapshot(SELECTED, LISTED, OUT)
+    requested = ignored(initial, after(initial, NOW))
+    assert next_request_at(Assessment(requested), NOW) == NOW + timedelta(minutes=10)
+    assert next_request_at(Assessment(requested), NOW + timedelta(minutes=10)) is None
+
+
+@pytest.mark.parametrize("world", FAILS.values(), ids=FAILS)
 def test_a_request_is_repeated_at_most_once_a_minute(world: tuple[str, ...]) -> None:
     initial = snapshot(*world, timings=Timings(resend_interval=timedelta(seconds=1)))
     requested = ignored(initial, after(initial, NOW))
@@ -65,7 +126,7 @@ def test_a_request_is_repeated_at_most_once_a_minute(world: tuple[str, ...]) -> 
     assert plan(Assessment(requested), NOW + timedelta(seconds=61)).actions
 
 
-@pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
+@pytest.mark.parametrize("world", FAILS.values(), ids=FAILS)
 def test_a_request_is_repeated_after_a_restart(world: tuple[str, ...]) -> None:
     initial = snapshot(*world)
     requested = after(initial, NOW)
@@ -115,7 +176,7 @@ def test_drift_after_a_fulfilled_request_is_corrected_at_once(drifted: tuple[str
     fulfilled = snapshot(*good)
     assert fulfilled.cloud.is_known
     observed = drop_fulfilled_requests(
-        replace(fulfilled, cloud=replace(fulfilled.cloud, pending_requests=requested.cloud.pending_requests))
+        replace(fulfilled, cloud=replace(fulfilled.cloud, pending_requests=requested.cloud.pending_requests)), NOW
     )
     assert observed.cloud.is_known
     assert not observed.cloud.pending_requests
@@ -133,14 +194,14 @@ def test_a_request_of_an_organization_in_progress_stays_pending() -> None:
         ProvisioningState.PENDING
     }
     assert requested.cloud.is_busy
-    remaining = drop_fulfilled_requests(requested)
+    remaining = drop_fulfilled_requests(requested, NOW)
     assert remaining.cloud.is_known
     assert remaining.cloud.pending_requests == requested.cloud.pending_requests
 
 
 def test_requests_stay_pending_while_the_configuration_changes() -> None:
     requested = after(snapshot(SELECTED, LISTED, OUT), NOW)
-    assert drop_fulfilled_requests(requested) is requested
+    assert drop_fulfilled_requests(requested, NOW) is requested
 
 
 def test_a_new_code_is_sent_while_an_equal_choice_is_pending() -> None:
