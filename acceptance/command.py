@@ -61,6 +61,8 @@ _EXIT_DIFFERS: Final = 1
 _EXIT_USAGE: Final = 2
 _EXIT_DECLINED: Final = 3
 _EXIT_NOT_RESTORED: Final = 4
+_WIDTH: Final = 120
+"""Columns of what is printed to a file or a pipeline's log."""
 
 _HOST_NAMES: Final = {
     "devAzure": "dev_azure",
@@ -163,12 +165,13 @@ class _Run:
         self._save(report)
         print_report(self.console, report)
         for flag in variant_flags(outcome.rows):
-            self.console.print(f"simulate it: {flag}", markup=False, highlight=False)
+            self.console.print(f"simulate it: {flag}", markup=False, highlight=False, soft_wrap=True)
         folder = self.arguments.output
         self.console.print(
             f"Saved: {folder}/result.md, {folder}/result.json, {folder}/recording ({len(session.exchanges)} requests).",
             markup=False,
             highlight=False,
+            soft_wrap=True,
         )
         if outcome.restore_failure:
             self.console.print(report.redactor.evidence(outcome.restore_failure), style="red", markup=False)
@@ -203,7 +206,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
     options = _parser().parse_args(arguments)
     try:
-        return _run(options, Console())
+        return _run(options, Console(width=None if sys.stdout.isatty() else _WIDTH))
     except (TenantFileError, OperatorError, OSError) as error:
         print(error, file=sys.stderr)
         return _EXIT_USAGE

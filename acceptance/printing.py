@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -14,7 +15,7 @@ from acceptance.report import Report
 
 __all__ = ["print_plan", "print_report"]
 
-_STYLES = {Verdict.AGREES.value: "green", Verdict.DIFFERS.value: "red", Verdict.UNKNOWN.value: "yellow"}
+_STYLES = {Verdict.AGREES: "green", Verdict.DIFFERS: "red", Verdict.UNKNOWN: "yellow"}
 _UNITS_PER_REQUEST = (0.05, 1.0)
 """Throughput units that a read of Azure DevOps may cost; Microsoft publishes no numbers."""
 
@@ -52,12 +53,12 @@ def print_plan(console: Console, probes: Sequence[Probe], *, target: str) -> Non
 
 def _cost(cost: Cost) -> str:
     parts = [
-        f"{number} {unit}"
-        for number, unit in (
-            (cost.reads, "reads"),
-            (cost.writes, "requests that count as writes"),
-            (cost.queries, "Resource Graph queries"),
-            (cost.azure_devops, "requests to Azure DevOps"),
+        f"{number} {one if number == 1 else several}"
+        for number, one, several in (
+            (cost.reads, "read", "reads"),
+            (cost.writes, "request that counts as a write", "requests that count as writes"),
+            (cost.queries, "Resource Graph query", "Resource Graph queries"),
+            (cost.azure_devops, "request to Azure DevOps", "requests to Azure DevOps"),
         )
         if number
     ]
@@ -68,14 +69,23 @@ def _cost(cost: Cost) -> str:
 
 
 def print_report(console: Console, report: Report) -> None:
-    """Print the table and the proposals."""
-    table = Table(show_lines=False)
-    for name in ("behaviour", "assumed", "observed", "verdict", "evidence"):
-        table.add_column(name, overflow="fold")
-    for row in report.table():
-        verdict = Text(row["verdict"], style=_STYLES[row["verdict"]])
-        behaviour = textwrap.shorten(row["behaviour"], _BEHAVIOUR_MAX, placeholder="…")
-        cells = [row["variant"] or behaviour, row["assumed"], row["observed"] or "-"]
-        table.add_row(*map(Text, cells), verdict, Text(row["evidence"]))
-    console.print(table)
+    """Print the table: one part for each verdict, what differs at the end, where it is on the screen."""
+    rows, counts = report.table(), report.counts()
+    for verdict in (Verdict.AGREES, Verdict.UNKNOWN, Verdict.DIFFERS):
+        if counts[verdict.value]:
+            parts = [row for row in rows if row["verdict"] == verdict.value]
+            console.print(_table(parts, f"{verdict.value}: {len(parts)}", _STYLES[verdict]))
     console.print(", ".join(f"{count} {verdict}" for verdict, count in report.counts().items()), markup=False)
+
+
+def _table(rows: Sequence[Mapping[str, str]], title: str, style: str) -> Table:
+    """Return the rows of one verdict."""
+    table = Table(title=Text(title, style=style), title_justify="left", box=SIMPLE, pad_edge=False)
+    table.add_column("behaviour", overflow="fold", ratio=4)
+    table.add_column("assumed", overflow="fold", ratio=2)
+    table.add_column("observed", overflow="fold", ratio=2)
+    table.add_column("evidence", overflow="fold", ratio=4)
+    for row in rows:
+        behaviour = row["variant"] or textwrap.shorten(row["behaviour"], _BEHAVIOUR_MAX, placeholder="…")
+        table.add_row(*map(Text, (behaviour, row["assumed"], row["observed"] or "-", row["evidence"])))
+    return table

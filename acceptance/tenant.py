@@ -38,6 +38,17 @@ securityresources
 """
 
 
+_MEMBERSHIP: Final = "Add the identity to the organization as a member with access level Basic."
+_CURES_IN_RESOURCE_MANAGER: Final = {
+    403: "Assign Reader on the subscription to the identity.",
+    404: "Correct subscription, resourceGroup and connector in the tenant file.",
+}
+_CURES_IN_AZURE_DEVOPS: Final = {
+    **dict.fromkeys((203, 302, 401, 403), _MEMBERSHIP),
+    404: "Correct organization in the tenant file.",
+}
+
+
 def required(value: str | None, field: str) -> str:
     """Return an optional field of the tenant file.
 
@@ -47,6 +58,21 @@ def required(value: str | None, field: str) -> str:
     if not value:
         raise Inconclusive(f"needs {field} in the tenant file")
     return value
+
+
+def _require_success(answer: Answer, cures: Mapping[int, str]) -> None:
+    """Check the answer without which nothing else of a service is read.
+
+    Args:
+        answer: of the service.
+        cures: what to do about a refusal, by HTTP status.
+
+    Raises:
+        Inconclusive: it is a refusal that somebody can do something about.
+    """
+    if answer.status in cures:
+        refusal = f"HTTP {answer.status} {answer.error_code}".rstrip()
+        raise Inconclusive(f"{answer.operation}: {refusal}. {cures[answer.status]}")
 
 
 @dataclass(frozen=True)
@@ -69,7 +95,9 @@ class Tenant:
         Raises:
             Inconclusive: it does not.
         """
-        identifier = text_of(await self.connector(), "id")
+        answer = await self.arm(self.connector_path(), CONNECTOR_VERSION)
+        _require_success(answer, _CURES_IN_RESOURCE_MANAGER)
+        identifier = text_of(answer.object(), "id")
         if unquote(identifier).lower() != unquote(self.connector_path()).lower():
             raise Inconclusive("Resource Manager does not answer with the connector")
 
@@ -90,7 +118,9 @@ class Tenant:
         Raises:
             Inconclusive: it does not.
         """
-        body = (await self.azure_devops("/_apis/connectionData", version="7.1-preview.1")).object()
+        answer = await self.azure_devops("/_apis/connectionData", version="7.1-preview.1")
+        _require_success(answer, _CURES_IN_AZURE_DEVOPS)
+        body = answer.object()
         if not text_of(body, "instanceId") or not isinstance(body.get("authenticatedUser"), dict):
             raise Inconclusive("Azure DevOps does not answer as the organization")
 

@@ -108,6 +108,24 @@ async def test_the_expendable_connector_is_not_changed_before_it_was_read(name: 
     assert [request.method for request in requests if not is_reading(request.method, request.url.path)] == []
 
 
+@pytest.mark.parametrize(
+    ("status", "probe", "cure"),
+    [
+        (403, "connector", "Assign Reader"),
+        (404, "connector", "Correct subscription, resourceGroup and connector"),
+        (401, "azure-devops", "Add the identity to the organization"),
+        (302, "pipelines", "Add the identity to the organization"),
+        (404, "azure-devops", "Correct organization"),
+    ],
+)
+async def test_a_refusal_that_hides_everything_says_what_to_do(status: int, probe: str, cure: str) -> None:
+    result, _ = await run_against(reply(status, '{"error": {"code": "Refused"}}'))
+    rows = [row for row in result.rows if row.probe == probe]
+    assert rows
+    for row in rows:
+        assert f"HTTP {status} Refused. {cure}" in row.evidence
+
+
 FIELDS = (
     "value",
     "data",
