@@ -54,7 +54,7 @@ class StatusWriter:
             version: the resourceVersion that the write has to replace, or None for any.
 
         Raises:
-            KubernetesConflict: the resource has another version.
+            KubernetesConflict: the resource has another version, or would be claimed over a newer one.
             KubernetesError: it could not be written.
         """
         live = self.resources.connector(key)
@@ -65,7 +65,9 @@ class StatusWriter:
         if not patch:
             return
         if self.operator and not (live.get("status") or {}).get("operator"):
+            # Only over the version without a claim: another installation may have claimed the connector meanwhile.
             patch["operator"] = dict(self.operator)
+            version = version or live["metadata"]["resourceVersion"]
         body = await self.connectors.patch_status(key.namespace, key.name, patch, resource_version=version)
         _log.debug("status written", fields=sorted(patch))
         self.write_through.connector(body)
