@@ -34,6 +34,10 @@ class Connectors:
         async for body in self._client.items(api_path(API_VERSION, CONNECTOR.plural, namespace)):
             yield body
 
+    async def get(self, namespace: str, name: str) -> Body:
+        """Return a connector as the API server holds it now."""
+        return require_object(await self._client.get(self._path(namespace, name)), CONNECTOR.kind, name)
+
     async def patch_status(
         self, namespace: str, name: str, patch: Mapping[str, Any], *, resource_version: str | None = None
     ) -> Body:

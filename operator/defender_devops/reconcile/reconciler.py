@@ -142,6 +142,8 @@ class Reconciler:
             # With the newest organizations, since reading takes time.
             observation = await self._observe(key, connector, self.gatherer.organizations(key), cache, fresh=True)
             observation, connector_plan = self._plan(observation)
+        if connector_plan.writes_to_azure and not await self._confirm_cached_version(key, connector, cache):
+            return Result(0.0, reason="the cache had an older version of the resource")
         if connector_plan.actions:
             _log.debug("planned", actions=[action.describe() for action in connector_plan.actions])
 
@@ -207,6 +209,23 @@ class Reconciler:
             return True
         isolated = isolate(snapshot, lambda part: report(Assessment(part), None, self.clock()))
         return bool(isolated.failed) or not is_confirmed(Assessment(snapshot), isolated.result)
+
+    async def _confirm_cached_version(self, key: Key, connector: AzureDevOpsConnector, cache: ConnectorCache) -> bool:
+        """Return whether the cache holds the newest version of a connector; else that one is stored.
+
+        An API server that lags behind answers the list of a start with what was there before. Writes that follow from
+        it would undo newer ones, and no status would record them. One request before the first write to Azure shows it;
+        the finalizer, which is added first, cannot be added to an older version.
+        """
+        if cache.is_confirmed or FINALIZER not in connector.metadata.finalizers:
+            return True
+        live = await self.connectors.get(*key)
+        cache.is_confirmed = True
+        if int(live["metadata"]["resourceVersion"]) <= (self.resources.connector_version(key) or 0):
+            return True
+        _log.info("the resource has changed since it was listed")
+        self.resources.upsert_connector(live)
+        return False
 
     def _skip(self, cache: ConnectorCache, last_inputs: ReconcileInputs, snapshot: ConnectorSnapshot) -> Result:
         """End a reconcile whose inputs equal those of the last one, which had nothing to do."""

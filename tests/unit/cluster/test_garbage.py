@@ -88,6 +88,7 @@ def organization() -> Any:  # noqa: ANN401 - a parsed resource
 FINALIZED = merge(CONNECTOR, {"metadata": {"finalizers": ["defender-devops.io/finalizer"]}})
 OPERATIONS: dict[str, Operation] = {
     "Connectors.items": Operation(lambda c: consume(Connectors(c).items(NS)), list_of(CONNECTOR)),
+    "Connectors.get": Operation(lambda c: Connectors(c).get(NS, "contoso"), CONNECTOR),
     "Connectors.patch_status": Operation(lambda c: Connectors(c).patch_status(NS, "contoso", {}), CONNECTOR),
     "Connectors.claim": Operation(lambda c: Connectors(c).claim(CONNECTOR, {}), CONNECTOR),
     "Connectors.add_finalizer": Operation(lambda c: Connectors(c).add_finalizer(CONNECTOR), CONNECTOR),

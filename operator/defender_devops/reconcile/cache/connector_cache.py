@@ -42,6 +42,7 @@ class ConnectorCache:
         azure_state: what Azure held at the last read, with our own writes applied.
         read_at: when all of it was last read from Azure Resource Manager.
         awaits_poll_since: since when its reconcile waits for the first poll of Resource Graph; None if it does not.
+        is_confirmed: since the operator's start the API server has confirmed that the resource is the newest one.
         is_stale: there is evidence that Azure has changed since, so everything has to be read again.
         code: SHA-256 of the one-time code at the last reconcile.
         failures: failed reconciles in a row.
@@ -55,6 +56,7 @@ class ConnectorCache:
     azure_state: AzureState | None = None
     read_at: datetime | None = None
     awaits_poll_since: datetime | None = None
+    is_confirmed: bool = False
     is_stale: bool = False
     code: str | None = None
     failures: int = 0

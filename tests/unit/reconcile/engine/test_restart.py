@@ -184,3 +184,26 @@ async def _held(world: World, request: Any, event: asyncio.Event) -> Any:  # noq
     if "ResourceGraph" in request.url.path:
         await event.wait()
     return world.model.answer(request)
+
+
+async def test_a_start_that_lists_an_older_spec_writes_nothing_to_azure() -> None:
+    world = make_world()
+    async with world.running():
+        await at_rest(world)
+        newest = world.resources.connector_version(KEY)
+        world.remember_older({"azure": {"tags": {"team": "green"}}})
+        async with world.restarted():
+            await asyncio.sleep(CHECK)
+            assert [request for request in arm_requests(world) if request.startswith(("PATCH", "PUT"))] == []
+            assert world.resources.connector_version(KEY) == newest
+            assert world.condition("Ready") == ("True", "Ready")
+
+
+async def test_the_first_write_after_a_start_is_made_once_the_spec_is_confirmed() -> None:
+    world = make_world()
+    async with world.running():
+        await at_rest(world)
+        async with world.restarted():
+            world.edit({"azure": {"tags": {"team": "green"}}})
+            await asyncio.sleep(SETTLE)
+            assert "PATCH " in arm_requests(world)

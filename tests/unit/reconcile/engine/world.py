@@ -165,6 +165,9 @@ class FakeKubernetes:
         del resource_version
         return self.apply(self._bodies[Key(namespace, name)], {"status": patch})
 
+    async def get(self, namespace: str, name: str) -> dict[str, Any]:
+        return self._bodies[Key(namespace, name)]
+
     async def add_finalizer(self, live: Mapping[str, Any]) -> dict[str, Any]:
         return self.apply(live, {"metadata": {"finalizers": [FINALIZER]}})
 
@@ -292,6 +295,12 @@ class World:
         live = self.resources.connector(KEY) or {}
         generation = live["metadata"]["generation"] + 1
         self.kubernetes.apply(live, {"spec": spec, "metadata": {"generation": generation}})
+
+    def remember_older(self, spec: Mapping[str, Any]) -> None:
+        """Let the cache hold an older version of the connector, as the list of an API server that lags behind does."""
+        live = self.resources.connector(KEY) or {}
+        self.resources.remove_connector(KEY, live["metadata"]["uid"])
+        self.resources.upsert_connector(merge(live, {"spec": spec, "metadata": {"resourceVersion": "1"}}))
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
