@@ -10,8 +10,9 @@ from typing import Any
 
 import yaml
 
-from deploy.release import changelog, krew, olm, sbom
+from deploy.release import changelog, sbom
 from deploy.release.archives import Member, read_tar_gz, tar_gz
+from deploy.release.catalogues import krew, olm
 from deploy.release.places import current_version
 from deploy.release.programs import helm, run, uv
 from deploy.release.provenance import write_checksums

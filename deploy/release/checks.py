@@ -12,9 +12,9 @@ from typing import Any
 
 import yaml
 
-from deploy.release import krew, olm_rules
 from deploy.release.archives import read_tar_gz, sha256
 from deploy.release.artifacts import NAME
+from deploy.release.catalogues import krew, olm_rules
 from deploy.release.programs import helm, run, uv
 from deploy.release.provenance import CHECKSUMS, read_checksums
 from deploy.release.registry import serve

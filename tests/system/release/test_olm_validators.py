@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from deploy.release import olm
-from deploy.release.olm_rules import violations
+from deploy.release.catalogues import olm
+from deploy.release.catalogues.olm_rules import violations
 from deploy.release.version import Version
 from sandbox.cluster.build import ensure_built, find_go
 from sandbox.cluster.programs import OLM_BUNDLE, BinaryError

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deploy.release import krew
 from deploy.release.archives import read_tar_gz, sha256
+from deploy.release.catalogues import krew
 from deploy.release.version import Version
 from tests.support.chart.helm import ROOT
 from tests.support.pages import write_program

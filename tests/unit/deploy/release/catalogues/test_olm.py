@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.release import olm
-from deploy.release.olm_rules import violations
+from deploy.release.catalogues import olm
+from deploy.release.catalogues.olm_rules import violations
 from deploy.release.version import Version
 from tests.support.chart.helm import CHART, ROOT, render
 
