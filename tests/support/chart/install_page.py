@@ -1,10 +1,12 @@
-"""Stand-ins for the programs of docs/install-aks.md that need Azure or a registry."""
+"""Stand-ins for the programs of the installation pages that need Azure, a registry or the internet."""
 
 from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.support.pages import write_program
 
@@ -27,14 +29,22 @@ _OUTPUTS = {
 """What the commands print whose output the page uses."""
 
 
-def write_azure_programs(folder: Path) -> None:
-    """Write `az`, which records its arguments and prints ids, and `docker`, which does nothing."""
-    cases = "\n".join(f"  *' {command} '*) echo {shlex.quote(output)};;" for command, output in _OUTPUTS.items())
+def write_azure_programs(folder: Path, outputs: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Write `az`, which records its arguments and prints ids, and `docker` and `curl`, which do nothing.
+
+    Args:
+        folder: where the programs are written.
+        outputs: what other commands of `az` print, or the same ones on another page.
+    """
+    cases = "\n".join(
+        f"  *' {command} '*) echo {shlex.quote(output)};;" for command, output in {**_OUTPUTS, **outputs}.items()
+    )
     record = (
         f'for argument; do printf "%s\\0" "$argument"; done >> {folder}/az.calls; printf "\\n\\0" >> {folder}/az.calls'
     )
     write_program(folder, "az", f'{record}\ncase " $* " in\n{cases}\nesac')
-    write_program(folder, "docker", ":")
+    for program in ("docker", "curl"):
+        write_program(folder, program, ":")
 
 
 def az_calls(folder: Path) -> list[list[str]]:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sandbox.cloud.control.client import ControlClient
-from sandbox.cluster import Cluster, KubernetesClient
+from sandbox.cluster import Cluster, KubernetesClient, binary
 from sandbox.cluster.client import Manifest, condition
 from sandbox.stack import Cloud, Operator
 from sandbox.stack.chart import Release, package_chart
-from tests.support.chart.helm import NAMESPACE, RELEASE
-from tests.support.chart.installed_operator import OPERATOR_IDENTITY, run_installed_operator
+from sandbox.stack.cloud import CLIENT_SECRET_IDENTITY
+from tests.support.chart.helm import NAMESPACE, RELEASE, ROOT
+from tests.support.chart.install_page import write_azure_programs
+from tests.support.chart.installed_operator import OPERATOR_IDENTITY, release_of, run_installed_operator
+from tests.support.pages import Block, Shell, write_program
 from tests.support.scenarios.scenario import KIND, SUBSCRIPTION, TENANT, Scenario
 
 CRDS = ("azuredevopsconnectors.defender-devops.io", "devopsorganizations.defender-devops.io")
@@ -30,7 +34,15 @@ OPERATING: dict[str, Any] = {
 }
 """Values for an operator on the sandbox."""
 
+AZURE = {
+    "subscription": SUBSCRIPTION,
+    "resourceGroup": "rg-devops-security",
+    "location": "westeurope",
+}
+"""Where the pages create connectors."""
+
 Install = Callable[..., Release]
+Follow = Callable[[Iterable[Block]], list[tuple[Block, str]]]
 Operate = Callable[..., AbstractContextManager[Operator]]
 
 
@@ -100,6 +112,59 @@ def operate(empty_cluster: Cluster, api: KubernetesClient, trusting_cloud: Cloud
     return lambda release, code=None: run_installed_operator(
         empty_cluster, api, trusting_cloud, release, tmp_path / "pod", code=code
     )
+
+
+@pytest.fixture
+def reader(empty_cluster: Cluster, trusting_cloud: Cloud, tmp_path: Path) -> Shell:
+    """A shell in a clone of the repository, with the programs of the pages, signed in to the simulated cloud."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    write_azure_programs(programs)
+    write_program(programs, "helm", f'exec {binary("helm")} "$@"')
+    # No node runs the pod: the operator is started in its place.
+    write_program(programs, "kubectl", f'case "$*" in *rollout*) exit;; esac; exec {binary("kubectl")} "$@"')
+    write_program(programs, "defender-devops", f'exec {Path(sys.executable).parent}/defender-devops "$@"')
+    clone = tmp_path / "clone"
+    clone.mkdir()
+    for name in ("deploy", "examples"):
+        (clone / name).symlink_to(ROOT / name)
+    signed_in = {**trusting_cloud.environment(), **CLIENT_SECRET_IDENTITY}
+    return Shell(tmp_path, clone, {"KUBECONFIG": str(empty_cluster.kubeconfig), **signed_in})
+
+
+@pytest.fixture
+def new_cluster(empty_cluster: Cluster, api: KubernetesClient) -> Iterator[Cluster]:
+    """The empty cluster; what a page has installed is removed afterwards."""
+    yield empty_cluster
+    for body in api.list_all(KIND, TEAM) if crds(api) else ():
+        api.patch(KIND, body["metadata"]["name"], {"metadata": {"finalizers": None}}, TEAM)
+    api.delete("Namespace", TEAM)
+    api.wait_deleted("Namespace", TEAM)
+    release_of(empty_cluster).uninstall()
+    delete_crds(api)
+
+
+@pytest.fixture
+def follow(
+    new_cluster: Cluster, api: KubernetesClient, trusting_cloud: Cloud, reader: Shell, tmp_path: Path
+) -> Iterator[Follow]:
+    """Run blocks of pages, and after each one that installs the chart the operator in place of its pod.
+
+    Returns the blocks with their outputs.
+    """
+    with ExitStack() as operators:
+
+        def follow(blocks: Iterable[Block]) -> list[tuple[Block, str]]:
+            outputs = []
+            for number, block in enumerate(blocks):
+                outputs.append((block, reader.run(block)))
+                if "helm upgrade" in block.commands:
+                    operators.close()
+                    release, folder = release_of(new_cluster), tmp_path / f"pod-{number}"
+                    operators.enter_context(run_installed_operator(new_cluster, api, trusting_cloud, release, folder))
+            return outputs
+
+        yield follow
 
 
 def persistent_parts(body: Manifest, earlier: Manifest) -> dict[str, Any]:

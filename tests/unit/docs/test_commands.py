@@ -171,16 +171,27 @@ def azure_cli(folder: Path) -> Path:
     return python
 
 
+VARIABLES = {
+    "SUBSCRIPTION": "22222222-2222-2222-2222-222222222222",
+    "TENANT": "11111111-1111-1111-1111-111111111111",
+    "GROUP": "rg-devops-security",
+    "TEAM": "security",
+    "ISSUER": "https://oidc.contoso.com",
+}
+"""What a reader has set on the page before, where one page continues another."""
+
+
 def calls_of_other_pages(folder: Path) -> list[list[str]]:
-    """The `az` commands of all pages but the installation."""
+    """The `az` commands of all pages but the installation on AKS."""
     programs = folder / "bin"
     programs.mkdir()
     write_azure_programs(programs)
     write_program(programs, "kubectl", ":")
-    shell = Shell(folder, folder, {"SUBSCRIPTION": "22222222-2222-2222-2222-222222222222"})
     for page in PAGES:
+        shell = Shell(folder, folder, VARIABLES)
         for block in shell_blocks(page):
-            if page != PAGE and re.search(r"\baz ", block.commands):
+            sets_variables = all(line.startswith("export ") for line in block.commands.splitlines())
+            if page != PAGE and (sets_variables or re.search(r"\baz ", block.commands)):
                 shell.run(block)
     return az_calls(programs)
 

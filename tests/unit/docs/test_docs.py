@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 from benchmarks.__main__ import BENCHMARKS
@@ -15,6 +16,7 @@ from defender_devops.telemetry.metric_definitions import METRICS
 
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
+NOT_IN_SITE = (".github", "benchmarks", "deploy", "examples", "sandbox", "tests")
 
 
 def test_reference_pages_are_up_to_date() -> None:
@@ -64,6 +66,49 @@ def test_every_field_has_a_row() -> None:
         rows = {row.split(".")[-1] for row in re.findall(r"^\| `([\w.\[\]]+)` \|", page, re.MULTILINE)}
         schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
         assert fields(schema["spec"]) | fields(schema["status"]) <= rows
+
+
+def test_the_index_lists_every_page() -> None:
+    index = (DOCS / "index.md").read_text()
+    links = set(re.findall(r"\]\(([\w./-]+\.md)\)", index.partition("### All pages")[2]))
+    decisions = {path for path in DOCS.glob("decisions/*.md") if path.name != "index.md"}
+    pages = {str(path.relative_to(DOCS)) for path in set(DOCS.rglob("*.md")) - decisions}
+    assert links == pages - {"index.md"}
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def broken_links(page: Path) -> list[str]:
+    """The links of a page that lead to no file of the repository, or to no heading of it."""
+    broken = []
+    for link in re.findall(r"\]\((?!https?:|mailto:)([^)\s]+)\)", page.read_text()):
+        name, _, anchor = link.partition("#")
+        target = page.parent / name if name else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+    return broken
+
+
+OUTSIDE = sorted({*ROOT.glob("*.md"), *(page for name in NOT_IN_SITE for page in (ROOT / name).rglob("*.md"))})
+
+
+@pytest.mark.parametrize("page", OUTSIDE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_of_a_page_outside_the_site_leads_somewhere(page: Path) -> None:
+    """Those of the site are checked by its build."""
+    assert broken_links(page) == []
+
+
+def test_a_link_to_no_file_and_one_to_no_heading_are_broken(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# The page's title\n\n[a](#the-pages-title) [b](other.md) [c](page.md#nothing) [d](https://x.test)\n"
+    )
+    assert broken_links(page) == ["other.md", "page.md#nothing"]
 
 
 def test_every_picture_is_shown_somewhere() -> None:
