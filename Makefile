@@ -14,7 +14,7 @@ DISTRIBUTED := -m "not long" --dist loadfile --no-loadscope-reorder --durations 
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo sandbox sandbox-down unit test faults test-long lint audit format crds generate bench docs
+.PHONY: help venv demo sandbox sandbox-down unit test faults test-long lint audit format crds generate bench docs site
 .PHONY: release-bump release-dry-run image clean
 
 help: ## list the targets
@@ -61,11 +61,17 @@ lint: $(VENV) ## style, types, layers, and generated files that are out of date
 	@$(RUN) docs/generate.py --check
 	@$(RUN) -m deploy.release lint-workflows
 
-audit: $(VENV) ## known vulnerabilities of the locked dependencies; needs PyPI
+audit: $(VENV) ## known vulnerabilities of what is shipped, by its lock file; asks pypi.org
 	@$(BIN)/uv export --quiet --frozen --no-default-groups --all-extras --no-emit-project --format requirements-txt \
 	  --output-file .venv/audit.txt
+	@echo "audit: asks https://pypi.org about $$(grep -c '^[a-z0-9].*==' .venv/audit.txt) locked packages: those of the image, the wheel" \
+	  "and its extras. Not checked: tools for development, the image's base (docs/image.md has the commands)."
 	@$(BIN)/uv run --isolated --frozen --only-group audit \
-	  pip-audit --strict --require-hashes --disable-pip --progress-spinner off --requirement .venv/audit.txt
+	  pip-audit --strict --require-hashes --disable-pip --progress-spinner off --requirement .venv/audit.txt || { \
+	  echo "audit: failed. A table above names packages and the versions that fix them; without one pypi.org was not reached," \
+	    "and nothing was checked." >&2; exit 1; }
+	@echo "audit: $$(grep -c '^[a-z0-9].*==' .venv/audit.txt) packages of $$(git rev-parse --short HEAD 2>/dev/null || echo this folder)" \
+	  "have no known vulnerability, as of $$(date -u +%Y-%m-%dT%H:%MZ)."
 
 format: $(VENV) ## put the code into the style that lint asks for
 	@$(BIN)/ruff check --fix-only
@@ -85,6 +91,9 @@ bench: $(VENV) ## benchmarks beside a plain kopf operator, about two hours; BENC
 
 docs: $(VENV) ## build the documentation into site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+site: $(VENV) ## build the documentation of every release and of this clone into site/, as it is published; URL=address
+	@$(RUN) -m deploy.site $(if $(URL),--url $(URL))
 
 release-bump: $(VENV) ## write VERSION to every place and close its section of CHANGELOG.md
 	@$(RUN) -m deploy.release bump $(VERSION)
