@@ -17,10 +17,12 @@ import yaml
 
 from sandbox.cluster import Cluster, KubernetesClient, binary
 from sandbox.cluster.client import Manifest, condition
+from sandbox.stack import Cloud
 from sandbox.stack.chart import Release, package_chart
 from tests.support.chart.helm import NAMESPACE, RELEASE, ROOT, helm
 from tests.support.chart.installed_operator import release_of
 from tests.support.scenarios.scenario import ACCOUNT, KIND, TENANT, Scenario, wait_for
+from tests.support.scenarios.sign_in_scenario import APP, SignInScenario
 from tests.system.chart.conftest import CRDS, OPERATING, TEAM, Install, Operate, delete_crds, persistent_parts
 
 RELEASES = sorted(path for path in (ROOT / "tests/data/releases").iterdir() if path.is_dir())
@@ -186,9 +188,19 @@ def present(tmp_path: Path) -> Version:
     return Version.unpack(package_chart(tmp_path, version="0.9.0"), tmp_path / "present")
 
 
-def create_connectors(scenario: Scenario) -> None:
-    """Create `contoso` with a code, adopt the others, and wait until all are Ready."""
-    scenario.ready()
+@pytest.fixture
+def scenario(scenario: Scenario, trusting_cloud: Cloud, tmp_path: Path) -> SignInScenario:
+    """The team's namespace, with a person at a browser."""
+    log = tmp_path / "pod/operator.log"
+    return SignInScenario(scenario.kube, scenario.control, scenario.namespace, trusting_cloud.ca, log)
+
+
+def create_connectors(scenario: SignInScenario) -> None:
+    """Create `contoso` with a code and sign in for it, adopt the others, and wait until all are Ready."""
+    scenario.secret("signin-app", client_secret=scenario.app_secret)
+    scenario.ready(signIn=SIGN_IN)
+    scenario.sign_in()
+    scenario.wait("SignedIn", "True")
     members = [{"account": ACCOUNT, "administrator": True}]
     for name in LOADED:
         scenario.control.add_organization(name=name, tenant=TENANT, members=members, projects=[{"name": "first"}])
@@ -205,6 +217,12 @@ def wait_all_ready(scenario: Scenario) -> None:
 
 
 LOADED = tuple(f"load-{number}" for number in range(LOAD))
+SIGN_IN = {
+    "method": "AuthorizationCode",
+    "account": ACCOUNT,
+    "client": {"id": APP, "type": "Secret", "secretRef": {"name": "signin-app", "key": "client-secret"}},
+}
+"""A sign-in by a person, whose tokens are in a Secret of the connector."""
 
 
 def loaded(scenario: Scenario, name: str, **tags: str) -> Manifest:
@@ -248,13 +266,25 @@ def assert_unchanged(scenario: Scenario, expected: dict[str, Manifest], since: i
     memory = {name: memory_of(body) for name, body in current.items()}
     assert memory == {name: memory_of(body) for name, body in expected.items()}
     assert scenario.writes(since) == []
+    assert_signed_in(scenario, expected[f"{KIND}/contoso"])
+
+
+def assert_signed_in(scenario: Scenario, earlier: Manifest) -> None:
+    """The sign-in of `contoso` works with the stored tokens, without an interruption and without a person."""
+    present, former = condition(scenario.connector(), "SignedIn"), condition(earlier, "SignedIn")
+    assert [present.get(name) for name in SINCE] == [former.get(name) for name in SINCE]
+    assert len(scenario.control.journal(operation="Token authorization_code")) == 1, "the only one of a person"
+
+
+SINCE = ("status", "reason", "lastTransitionTime")
 
 
 def memory_of(body: Manifest) -> dict[str, Any]:
     """What the status remembers for later reconciles, and what only a person or time could bring back."""
     status = body["status"]
-    remembered = ("connectorId", "azure", "authorization", "signIn", "includedByMode", "organizationId")
-    return {name: status[name] for name in remembered if name in status}
+    remembered = ("connectorId", "azure", "authorization", "includedByMode", "organizationId")
+    signed_in = {name: status.get("signIn", {}).get(name) for name in ("account", "tenantId")}
+    return {name: status[name] for name in remembered if name in status} | {"signIn": signed_in}
 
 
 def edit_all(scenario: Scenario, edit: str) -> None:
@@ -279,7 +309,7 @@ def assert_edited_once(scenario: Scenario, edit: str, since: int) -> None:
 
 @pytest.mark.long
 def test_live_connectors_survive_an_upgrade_a_rollback_and_the_next_upgrade(
-    way: Helm, earlier: Version, present: Version, operate: Operate, scenario: Scenario
+    way: Helm, earlier: Version, present: Version, operate: Operate, scenario: SignInScenario
 ) -> None:
     with operate(way.install(earlier), earlier.code):
         create_connectors(scenario)
@@ -309,6 +339,7 @@ def test_live_connectors_survive_an_upgrade_a_rollback_and_the_next_upgrade(
             name: memory_of(body) for name, body in expected.items()
         }
         assert len(scenario.control.journal(operation="DevOpsConfigurations_CreateOrUpdate")) == 1, "the only code"
+        assert_signed_in(scenario, expected[f"{KIND}/contoso"])
         for name in ("contoso", *LOADED):
             scenario.kube.delete(KIND, name, TEAM)
         for name in ("contoso", *LOADED):
