@@ -8,6 +8,8 @@ __all__ = ["INVISIBLE", "INVISIBLE_VARIANTS"]
 
 _PERSON: Final = "needs a person at a sign-in page, or an account that is changed for it"
 _FAILED_SIGN_IN: Final = "would be failed sign-ins of a real application, which its owners have to explain"
+"""Also of a device code that nobody answers: Entra ID logs it as a failed sign-in when it expires."""
+
 _CODE: Final = "needs one-time codes of Defender, which a person gets from the portal's dialog, one for each attempt"
 _HOURS: Final = "takes hours or days in which somebody watches"
 _SIMULATOR: Final = "is about the simulated cloud itself"
@@ -22,8 +24,8 @@ INVISIBLE: Final = {
     "access tokens are opaque": "nobody is to look into a token",
     "access tokens live 3,599 s": _HOURS,
     "a changed password invalidates": _PERSON,
-    "device codes live 15 minutes": _PERSON,
-    "`slow_down` for polling": _PERSON,
+    "device codes live 15 minutes": _FAILED_SIGN_IN,
+    "`slow_down` for polling": _FAILED_SIGN_IN,
     "errors with `error`, AADSTS number": _FAILED_SIGN_IN,
     "HTTP status and `error` of a rare AADSTS number": _FAILED_SIGN_IN,
     "page flow: account, password": _PERSON,
@@ -99,7 +101,7 @@ INVISIBLE_VARIANTS: Final = {
     "resourceLists": _OTHER_IDENTITY,
     "revocation": _PERSON,
     "secretOutsideAscii": _FAILED_SIGN_IN,
-    "slowDown": _PERSON,
+    "slowDown": _FAILED_SIGN_IN,
     "stakeholderAccess": _OTHER_IDENTITY,
     "stepNames": _BUILD,
     "taskScope": _OTHER_IDENTITY,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import Final
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from acceptance.checks import Check, Cost, Observation, Probe, agreement
 from acceptance.probes.discovery import parse_time
@@ -91,20 +91,25 @@ async def _message(tenant: Tenant) -> Observation:
     return Observation("plain", "a message without the request")
 
 
+def _has_changed(rows: list[dict[str, Any]], since: datetime) -> bool:
+    """Whether an assessment came or changed after a moment, with some time for what was under way."""
+    moments = [
+        parse_time(text_of(row, "status", name)) for row in rows for name in ("statusChangeDate", "firstEvaluationDate")
+    ]
+    return any(moment is not None and moment > since + _SETTLING for moment in moments)
+
+
 async def _assessments_after_loss(tenant: Tenant) -> Observation:
     section = _lost(tenant)
-    await tenant.assessments()  # of the connector that works: without them, missing ones would show nothing
+    # Of the connector that works: without them, missing ones would show nothing.
+    is_anything_moving = _has_changed(await tenant.assessments(), section.since)
     rows = await tenant.assessment_rows(section.connector)
-    moments = [
-        moment
-        for row in rows
-        for name in ("statusChangeDate", "firstEvaluationDate")
-        if (moment := parse_time(text_of(row, "status", name))) is not None
-    ]
-    if any(moment > section.since + _SETTLING for moment in moments):
+    if _has_changed(rows, section.since):
         return Observation("moving", "an assessment changed after the loss")
+    if rows and is_anything_moving:
+        return Observation("stale", f"{len(rows)} assessments, none changed after the loss; other connectors' have")
     if rows:
-        return Observation("stale", f"{len(rows)} assessments, none changed after the loss")
+        return Observation("stale", f"{len(rows)} assessments; nowhere has one changed after the loss", ("moving",))
     parsed_now = tenant.session.clock.wall()
     if parsed_now < (section.since + _CLEANUP).timestamp():
         raise Inconclusive("no assessment; more than a day has to pass after the loss")

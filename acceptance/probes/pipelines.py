@@ -243,6 +243,8 @@ async def _info_code(tenant: Tenant) -> Observation:
     code = body.get("infoCode")
     if not isinstance(code, int):
         raise Inconclusive("the answer has no infoCode")
+    if code == _ONBOARDING:
+        raise Inconclusive(f"infoCode {code}: the organization has no code search, or does not index its code yet")
     return agreement(code == 0, f"infoCode {code}")
 
 
@@ -268,17 +270,30 @@ async def _enablement_items(tenant: Tenant) -> list[dict[str, Any]]:
 
 
 async def _enablement(tenant: Tenant) -> Observation:
-    rows = {text_of(item, "repositoryId").lower() for item in await _enablement_items(tenant)}
+    items = await _enablement_items(tenant)
+    rows = {text_of(item, "repositoryId").lower() for item in items}
     repositories = {text_of(item, "id").lower() for item in await tenant.source_repositories()}
     if not repositories:
         raise Inconclusive("there is no repository")
     evidence = f"{len(rows & repositories)} of {len(repositories)} repositories are in the answer"
-    return Observation("all" if repositories <= rows else "touched", evidence)
+    if not repositories <= rows:
+        return Observation("touched", evidence)
+    if any(not _has_feature(item) for item in items):
+        return Observation("all", f"{evidence}, some with everything off")
+    return Observation("touched", f"{evidence}, and something is on in each", ("all",))
+
+
+def _has_feature(item: dict[str, Any]) -> bool:
+    """Whether a feature of Advanced Security is on."""
+    features = (member(item, name) for name in ("codeSecurityFeatures", "secretProtectionFeatures"))
+    return any(value is True for group in features if isinstance(group, dict) for value in group.values())
 
 
 async def _definitions(tenant: Tenant) -> Observation:
     counts = [len(pipelines) for pipelines in (await tenant.definitions()).values()]
-    return agreement(sum(counts) > 0, f"{sum(counts)} pipelines in {len(counts)} projects")
+    if not any(counts):
+        raise Inconclusive("the projects have no pipeline")
+    return agreement(holds=True, evidence=f"{sum(counts)} pipelines in {len(counts)} projects")
 
 
 async def _one_definition(tenant: Tenant) -> Observation:

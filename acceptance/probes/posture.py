@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -91,6 +92,9 @@ async def _rights(tenant: Tenant) -> Observation:
 
 async def _one_for_each(tenant: Tenant) -> Observation:
     findings, rows = await _findings(tenant), await tenant.assessments()
+    places = Counter((tuple(_place(row)), text_of(row, "metadata", "recommendationCategory")) for row in findings)
+    if max(places.values()) == 1:
+        raise Inconclusive("nothing has two findings of one category, which one grouped assessment would stand for")
     evidence = f"{len(findings)} findings and {len(rows) - len(findings)} posture recommendations"
     return agreement(holds=True, evidence=evidence)
 
@@ -269,7 +273,11 @@ async def _repository_details(tenant: Tenant) -> Observation:
     if not names or not assessed:
         raise Inconclusive("no repository has both a resource and an assessment")
     keys = {text_of(row, "name").lower() for row in await tenant.assessments()} & POSTURE_KEYS
-    return agreement(bool(names & assessed) and bool(keys), f"{len(keys)} of the published keys")
+    if names & assessed and not keys:
+        raise Inconclusive(
+            "no assessment has a published key: there is no posture recommendation, or it has another key"
+        )
+    return agreement(bool(names & assessed), f"{len(keys)} of the published keys")
 
 
 def _lists_all(items: list[dict[str, Any]]) -> int:

@@ -45,7 +45,20 @@ async def _children(tenant: Tenant) -> Observation:
     if in_arm - in_graph:
         evidence = f"{len(in_arm - in_graph)} of {len(in_arm)} organizations have no row"
         return Observation("withoutEmpty", evidence)
-    return _spelling(rows, await tenant.projects())
+    observation = _spelling(rows, await tenant.projects())
+    if observation.value == "arm" and not _is_any_empty(organization_rows, rows):
+        # Nothing shows whether an organization without projects would have a row.
+        return Observation("arm", f"{observation.evidence}; every organization has projects", ("withoutEmpty",))
+    return observation
+
+
+def _is_any_empty(organization_rows: list[dict[str, Any]], rows: list[dict[str, Any]]) -> bool:
+    """Whether an organization has a row, and nothing below it has one."""
+    identifiers = [identifier.lower() for identifier in _ids(rows)]
+    return any(
+        not any(identifier.startswith(f"{organization.lower()}/") for identifier in identifiers)
+        for organization in _ids(organization_rows)
+    )
 
 
 def _spelling(rows: list[dict[str, Any]], projects: list[dict[str, Any]]) -> Observation:

@@ -123,8 +123,12 @@ async def _plan_extensions(tenant: Tenant) -> Observation:
         return Observation("absent", "there is no list")
     extensions = items_of(plan, "properties", "extensions")
     enabled = [item for item in extensions if text_of(item, "isEnabled").lower() == "true"]
-    value = "all" if len(extensions) >= _PLAN_EXTENSIONS or len(enabled) < len(extensions) else "enabled"
-    return Observation(value, f"{len(extensions)} extensions, {len(enabled)} of them on")
+    evidence = f"{len(extensions)} extensions, {len(enabled)} of them on"
+    if len(enabled) < len(extensions):
+        return Observation("all", evidence)
+    if len(extensions) < _PLAN_EXTENSIONS:
+        return Observation("enabled", evidence)
+    return Observation("all", evidence, ("enabled",))
 
 
 async def _other_plans(tenant: Tenant) -> Observation:
