@@ -14,7 +14,7 @@ API_GROUP = "defender-devops.io"
 VALUES = ROOT / "tests/data/chart/values"
 
 WATCHED = {
-    f"list,watch,patch {API_GROUP}/azuredevopsconnectors",
+    f"get,list,watch,patch {API_GROUP}/azuredevopsconnectors",
     f"list,watch,create,patch,delete {API_GROUP}/devopsorganizations",
     f"patch {API_GROUP}/azuredevopsconnectors/status",
     f"patch {API_GROUP}/devopsorganizations/status",

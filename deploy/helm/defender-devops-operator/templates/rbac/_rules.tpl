@@ -5,7 +5,7 @@ Permissions in each watched namespace: one ClusterRole, or the same rules as a R
 # Watch both resources, add the finalizer to connectors, and release organizations that a user declares.
 - apiGroups: [defender-devops.io]
   resources: [azuredevopsconnectors]
-  verbs: [list, watch, patch]
+  verbs: [get, list, watch, patch]
 # Generate a DevOpsOrganization for each organization that Azure returns, and delete generated ones.
 - apiGroups: [defender-devops.io]
   resources: [devopsorganizations]
