@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -150,7 +151,11 @@ class _Run:
         return self.console.input("Go on? Type yes: ").strip().lower() == "yes"
 
     async def execute(self, tokens: Tokens, addresses: dict[str, str]) -> int:
-        """Run the probes and save the result; return the exit status."""
+        """Run the probes and save the result; return the exit status.
+
+        Raises:
+            OperatorError: nobody is signed in, or the application is refused: every row would say the same.
+        """
         file = self.file
         expendable = None
         if self.arguments.write and file.expendable_connector:
@@ -158,6 +163,7 @@ class _Run:
         async with open_http_client() as http:
             session = Session(http, addresses, tokens, Clock(), expendable)
             try:
+                await tokens.token(ARM)
                 outcome = await run_probes(Tenant(file, session), self.probes)
             finally:
                 await tokens.close()
@@ -205,6 +211,8 @@ def _select(names: list[str], probes: tuple[Probe, ...]) -> tuple[Probe, ...]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
     options = _parser().parse_args(arguments)
+    # azure-identity logs what each of its credentials lacks; the error says what to do.
+    logging.getLogger("azure.identity").addHandler(logging.NullHandler())
     try:
         return _run(options, Console(width=None if sys.stdout.isatty() else _WIDTH))
     except (TenantFileError, OperatorError, OSError) as error:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from sandbox.cloud.control.client import ControlClient
 from sandbox.stack import Cloud
@@ -79,9 +80,36 @@ def test_without_consent_nothing_is_sent(cloud: Cloud, tmp_path: Path) -> None:
         assert (run.returncode, control.last()) == (3, since)
 
 
-def test_a_wrong_secret_is_explained_without_it(cloud: Cloud, tmp_path: Path) -> None:
+def test_without_a_sign_in_the_run_ends_with_the_command_that_signs_in(cloud: Cloud, tmp_path: Path) -> None:
+    file = tmp_path / "tenant.yaml"
+    document = yaml.safe_load((WORLDS / "acceptance-tenant.yaml").read_text())
+    file.write_text(yaml.safe_dump({name: value for name, value in document.items() if name != "identity"}))
+    identity_variables = {"AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "AZURE_FEDERATED_TOKEN_FILE"}
+    environment = {
+        name: value for name, value in (os.environ | cloud.environment()).items() if name not in identity_variables
+    }
+    # Neither az, nor what it stores, nor the identity of a virtual machine.
+    environment |= {"PATH": str(tmp_path), "HOME": str(tmp_path)}
+    environment |= {"AZURE_POD_IDENTITY_AUTHORITY_HOST": "http://127.0.0.1:9"}
+    run = subprocess.run(
+        [sys.executable, "-m", "acceptance", file, "--yes", "--output", tmp_path / "result"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert run.returncode == 2
+    (line,) = run.stderr.splitlines()
+    assert f"run `az login --tenant {document['tenant']}`" in line
+    assert not (tmp_path / "result").exists()
+
+
+def test_a_wrong_secret_is_explained_without_it_and_ends_the_run(cloud: Cloud, tmp_path: Path) -> None:
     run = run_kit(cloud, tmp_path / "result", "--yes", secret="quokka-is-no-secret")
-    document = json.loads((tmp_path / "result/result.json").read_text())
-    assert document["verdicts"] == {"agrees": 0, "differs": 0, "could not tell": len(document["table"])}
-    assert "AADSTS7000215" in document["table"][0]["evidence"]
-    assert "quokka" not in run.stdout + run.stderr + json.dumps(document)
+    assert run.returncode == 2
+    assert "AADSTS7000215" in run.stderr
+    assert "quokka" not in run.stdout + run.stderr
+    assert not (tmp_path / "result").exists()
+    assert "Traceback" not in run.stderr
