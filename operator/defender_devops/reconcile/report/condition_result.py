@@ -14,8 +14,7 @@ from defender_devops.api.conditions import (
     mark_ready,
     mark_reconciling,
     mark_stalled,
-    set_condition,
-    truncate_message,
+    update_condition,
 )
 from defender_devops.api.reasons import Reason
 from defender_devops.reconcile.facts.failure import Failure
@@ -89,19 +88,17 @@ def apply_condition_results(conditions: Conditions, results: Results, generation
         now: transition time of conditions whose status changes.
     """
     for kind, result in results.items():
-        condition = find_condition(conditions, kind)
-        if result is not None:
-            condition = Condition(
-                type=kind,
-                status=result.status,
-                observed_generation=generation,
-                reason=result.reason,
-                message=truncate_message(result.message),
-            )
-        elif condition is not None:
-            condition = condition.model_copy(update={"observed_generation": generation})
+        condition = result if result is not None else find_condition(conditions, kind)
         if condition is not None:
-            conditions = set_condition(conditions, condition, now)
+            conditions = update_condition(
+                conditions,
+                kind,
+                condition.status,
+                reason=condition.reason,
+                message=condition.message,
+                generation=generation,
+                now=now,
+            )
     return conditions
 
 
