@@ -51,10 +51,12 @@ def azure_organizations(azure: AzureState) -> dict[str, AzureOrganization]:
     """
     organizations = {organization.name.lower(): organization for organization in azure.organizations}
     for organization in azure.available or ():
+        key = organization.name.lower()
+        if key in organizations:
+            continue
         was_removed = azure.is_settled and organization.is_onboarded
-        organizations.setdefault(
-            organization.name.lower(),
-            replace(organization, onboarding_state=OnboardingState.NOT_ONBOARDED) if was_removed else organization,
+        organizations[key] = (
+            replace(organization, onboarding_state=OnboardingState.NOT_ONBOARDED) if was_removed else organization
         )
     return organizations
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 from defender_devops.api.conditions import find_condition
@@ -47,6 +48,8 @@ _LETTERS: Final = {
 }
 _CAN_BE_ZERO: Final = frozenset({Coverage.SCANNED, Coverage.PARTIAL})
 """Coverages with which no finding is a result; with the others it only means that nothing is known to look."""
+_COVERAGES: Final = frozenset(Coverage)
+_NO_RESULTS: Final = PostureStatus()
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +182,7 @@ def _isolated_organization(
         resource = assessment.overrides.get(key)
         if resource is None:
             raise
-        previous = resource.status.posture or PostureStatus()
+        previous = resource.status.posture or _NO_RESULTS
         is_stale = _was_stale(assessment, key)
         return OrganizationPosture(name, previous, NOT_EVALUATED, is_stale=is_stale, error=error)
 
@@ -188,7 +191,7 @@ def _organization(
     assessment: Assessment, observation: PostureObservation, key: str, name: str, now: datetime
 ) -> OrganizationPosture:
     resource = assessment.overrides.get(key)
-    previous = (resource.status.posture if resource is not None else None) or PostureStatus()
+    previous = (resource.status.posture if resource is not None else None) or _NO_RESULTS
     row = observation.organizations.get(key)
     uncounted = row.other_status if row is not None else 0
     counts = row if row is not None and row.is_understood else None
@@ -196,9 +199,9 @@ def _organization(
     expected_since = _expected_since(assessment, key, previous, now) if row is None else None
     deadline = expected_since + RESULTS_DEADLINE if expected_since is not None else None
     status = previous if counts is None else _with_numbers(previous, counts, coverage, now)
-    status = status.model_copy(
-        update={"results_expected_since": expected_since, "coverage": _coverage_status(coverage)}
-    )
+    new_coverage = _coverage_status(tuple(coverage.values()))
+    if (status.results_expected_since, status.coverage) != (expected_since, new_coverage):
+        status = status.model_copy(update={"results_expected_since": expected_since, "coverage": new_coverage})
     # After a start it is not known at first whether results still change: those that had stopped count as stopped.
     is_stale = key in observation.stale_organizations or (
         key not in observation.active_organizations and _was_stale(assessment, key)
@@ -244,16 +247,27 @@ def _coverage(
     coverage = organization_coverage(name, counts, agentless, has_cspm_plan=has_plan)
     is_plan_unknown = plan is None and agentless is not None and agentless.enabled
     if previous.coverage is not None and (is_plan_unknown or counts is None):
-        recorded = previous.coverage.model_dump(by_alias=True, exclude_none=True)
-        for category, value in coverage.items():
-            known_values = {Coverage.SCANNED} if value is Coverage.PARTIAL else set(Coverage)
-            if value is not Coverage.SCANNED and recorded.get(category) in known_values:
-                coverage[category] = Coverage(recorded[category])
+        for category, recorded in _recorded_coverage(previous.coverage).items():
+            value = coverage[category]
+            is_less = value is Coverage.UNKNOWN or recorded is Coverage.SCANNED
+            if value is not Coverage.SCANNED and is_less:
+                coverage[category] = recorded
     return coverage
 
 
-def _coverage_status(coverage: Mapping[Category, Coverage]) -> CategoryCoverage:
-    return CategoryCoverage.model_validate({category.value: coverage[category].value for category in SCANNABLE})
+# Both are cached: few values exist, and each report of a connector needs one of each of its organizations.
+@lru_cache(maxsize=1024)
+def _coverage_status(coverage: tuple[Coverage, ...]) -> CategoryCoverage:
+    """Return `status.posture.coverage` with these values, in the order of SCANNABLE."""
+    values = zip(SCANNABLE, coverage, strict=True)
+    return CategoryCoverage.model_validate({category.value: value.value for category, value in values})
+
+
+@lru_cache(maxsize=1024)
+def _recorded_coverage(status: CategoryCoverage) -> Mapping[Category, Coverage]:
+    """Return the values of a status, without those that another version of the operator wrote."""
+    recorded = status.model_dump(by_alias=True, exclude_none=True)
+    return {category: Coverage(recorded[category]) for category in SCANNABLE if recorded.get(category) in _COVERAGES}
 
 
 def _with_zeros(counts: PostureCounts, coverage: Mapping[Category, Coverage]) -> dict[tuple[Severity, Category], int]:
@@ -322,16 +336,16 @@ def _sum(statuses: list[PostureStatus], previous: PostureStatus | None, now: dat
     """Return the sums; a category that no organization has a number of has none."""
     if not statuses:
         return None
-    coverages = [status.coverage.model_dump(by_alias=True) for status in statuses if status.coverage is not None]
-    coverage = {
-        category: combined_coverage(_coverage_value(values[category]) for values in coverages) for category in SCANNABLE
-    }
+    coverages = [_recorded_coverage(status.coverage) for status in statuses if status.coverage is not None]
+    coverage = tuple(
+        combined_coverage(values.get(category, Coverage.UNKNOWN) for values in coverages) for category in SCANNABLE
+    )
     with_results = [status for status in statuses if status.recommendations is not None]
-    total = PostureStatus()
+    total = _NO_RESULTS
     if with_results:
-        is_complete = len(with_results) == len(statuses) and set(coverage.values()) == {Coverage.SCANNED}
+        is_complete = len(with_results) == len(statuses) and set(coverage) == {Coverage.SCANNED}
         total = _status(
-            previous or PostureStatus(),
+            previous or _NO_RESULTS,
             _total(status.recommendations for status in with_results),
             _total(status.categories for status in with_results),
             sum(status.affected_repositories or 0 for status in with_results),
@@ -339,11 +353,6 @@ def _sum(statuses: list[PostureStatus], previous: PostureStatus | None, now: dat
             now=now,
         )
     return total.model_copy(update={"coverage": _coverage_status(coverage)})
-
-
-def _coverage_value(text: str | None) -> Coverage:
-    """Return a coverage of a status that another version may have written."""
-    return Coverage(text) if text in set(Coverage) else Coverage.UNKNOWN
 
 
 def _total(counts: Iterable[RecommendationCounts | CategoryCounts | None]) -> dict[str, int]:
