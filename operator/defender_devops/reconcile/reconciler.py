@@ -288,6 +288,8 @@ class Reconciler:
         status_report = isolated.result
         errors = [*failed, *isolated.failed, *status_report.errors]
         for organization, status in status_report.organizations:
+            if status == organization.status:
+                continue  # nearly always: a reconcile concerns one organization, if any
             try:
                 await self.status_writer.write_organization(Key.from_metadata(organization.metadata), status.dump())
             except OperatorError:
@@ -360,8 +362,8 @@ def _failure_of(execution: ExecutionResult) -> Failure | None:
 
 def _with_live_conditions(snapshot: ConnectorSnapshot, live: Mapping[str, Any] | None) -> ConnectorSnapshot:
     """Return the snapshot with the conditions that the resource has now, so that transition times continue."""
-    if live is None:
-        return snapshot
     connector = snapshot.connector
+    if live is None or live["metadata"]["resourceVersion"] == connector.metadata.resource_version:
+        return snapshot
     status = connector.status.model_copy(update={"conditions": conditions_of_body(live)})
     return replace(snapshot, connector=connector.model_copy(update={"status": status}))
