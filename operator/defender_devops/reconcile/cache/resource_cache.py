@@ -135,7 +135,7 @@ class ResourceCache:
         self._children: defaultdict[Key, set[str]] = defaultdict(set)
         self._names: defaultdict[str, set[str]] = defaultdict(set)
         self._onboarded_by: defaultdict[str, set[Key]] = defaultdict(set)
-        self._connector_uids: frozenset[str] | None = None  # computed when it is needed
+        self._connector_uids: set[str] = set()
         self._deleting_uids: set[str] = set()
 
     def is_current(self, body: Body) -> bool:
@@ -149,12 +149,17 @@ class ResourceCache:
 
     def upsert_connector(self, body: Body) -> bool:
         """Store a connector's body unless the cache holds a newer one. Returns whether it has to be reconciled."""
+        key, ref, uid = Key.from_body(body), connector_ref_of(body), body["metadata"]["uid"]
+        previous_uid = self.connector_uid(key)
         if not self._store(self._connectors, body):
             return False
-        key, ref = Key.from_body(body), connector_ref_of(body)
-        self._connector_uids = None
+        if previous_uid is not None and previous_uid != uid:
+            # The event of its deletion was not seen.
+            self._connector_uids.discard(previous_uid)
+            self._deleting_uids.discard(previous_uid)
+        self._connector_uids.add(uid)
         if "deletionTimestamp" in body["metadata"]:
-            self._deleting_uids.add(body["metadata"]["uid"])
+            self._deleting_uids.add(uid)
         self._by_connector_id.set(key, (ref.key,))
         self._by_secret.set(key, (Key(key.namespace, name) for name in _secret_names(body["spec"])))
         return True
@@ -162,7 +167,7 @@ class ResourceCache:
     def remove_connector(self, key: Key, uid: str) -> None:
         """Remove a deleted connector."""
         if self._remove(self._connectors, CONNECTOR.kind, key, uid):
-            self._connector_uids = None
+            self._connector_uids.discard(uid)
             self._deleting_uids.discard(uid)
             self._by_connector_id.set(key, ())
             self._by_secret.set(key, ())
@@ -204,10 +209,8 @@ class ResourceCache:
         """Return every connector."""
         return list(self._connectors)
 
-    def connector_uids(self) -> frozenset[str]:
-        """Return the uids of all connectors."""
-        if self._connector_uids is None:
-            self._connector_uids = frozenset(entry.uid for entry in self._connectors.values())
+    def connector_uids(self) -> AbstractSet[str]:
+        """Return the uids of all connectors: the live set, since a copy for each reconcile costs more with each."""
         return self._connector_uids
 
     def removed_uids(self) -> AbstractSet[str]:

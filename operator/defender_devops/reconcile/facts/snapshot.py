@@ -246,7 +246,7 @@ class ConnectorSnapshot:
     inventory: DiscoveredCounts = field(default_factory=DiscoveredCounts)
     pipelines: Mapping[str, PipelinesObservation] = field(default_factory=dict)
     taken_names: AbstractSet[str] = frozenset()
-    existing_owner_uids: frozenset[str] | None = None
+    existing_owner_uids: AbstractSet[str] | None = None
     deleting_owner_uids: frozenset[str] = frozenset()
     removed_owner_uids: AbstractSet[str] = frozenset()
     namespaces: frozenset[str] | None = None
