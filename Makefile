@@ -68,8 +68,9 @@ audit: $(VENV) ## known vulnerabilities of what is shipped, by its lock file; as
 	  "and its extras. Not checked: tools for development, the image's base (docs/image.md has the commands)."
 	@$(BIN)/uv run --isolated --frozen --only-group audit \
 	  pip-audit --strict --require-hashes --disable-pip --progress-spinner off --requirement .venv/audit.txt || { \
-	  echo "audit: failed. A table above names packages and the versions that fix them; without one pypi.org was not reached," \
-	    "and nothing was checked." >&2; exit 1; }
+	  echo "audit: failed. A table above names vulnerable packages and the versions that fix them. An ERROR above means that pypi.org" \
+	    "(https://pypi.org/pypi/NAME/VERSION/json) was not reached or is a mirror without these data: then nothing was checked." >&2; \
+	  exit 1; }
 	@echo "audit: $$(grep -c '^[a-z0-9].*==' .venv/audit.txt) packages of $$(git rev-parse --short HEAD 2>/dev/null || echo this folder)" \
 	  "have no known vulnerability, as of $$(date -u +%Y-%m-%dT%H:%MZ)."
 

@@ -17,7 +17,7 @@ import yaml
 
 from deploy.release.programs import run
 from deploy.release.version import ReleaseError
-from deploy.site.versions import DEVELOPMENT, Pages, list_of_versions, pages_of_tags
+from deploy.site.versions import DEVELOPMENT, Pages, latest, list_of_versions, pages_of_tags
 
 __all__ = ["build_site"]
 
@@ -54,8 +54,7 @@ def build_site(root: Path, output: Path, *, url: str = "") -> list[Pages]:
         address = f"{url.rstrip('/')}/{pages.folder}/" if url else ""
         with _sources(root, pages) as sources:
             _build(sources, output / pages.folder, address, is_strict=pages.tag is None)
-    latest = next((pages for pages in versions if pages.tag), versions[0])
-    shutil.copytree(output / latest.folder, output / "latest")
+    shutil.copytree(output / latest(versions).folder, output / "latest")
     _write_common_files(output, versions)
     return versions
 

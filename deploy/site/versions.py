@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.release.programs import run
 from deploy.release.version import ReleaseError, Version
 
-__all__ = ["DEVELOPMENT", "Pages", "list_of_versions", "pages_of_tags", "released_versions"]
+__all__ = ["DEVELOPMENT", "Pages", "latest", "list_of_versions", "pages_of_tags", "released_versions"]
 
 DEVELOPMENT = "dev"
 """Folder of the pages that no release has yet."""
@@ -61,17 +61,15 @@ def _has_pages(root: Path, pages: Pages) -> bool:
     return bool(run("git", "ls-tree", "--name-only", str(pages.tag), "mkdocs.yml", cwd=root).strip())
 
 
-def list_of_versions(versions: Iterable[Pages]) -> list[dict[str, object]]:
-    """Return the list that the theme's selector reads (versions.json, in the format of mike).
+def latest(versions: Sequence[Pages]) -> Pages:
+    """Return the newest release of versions that are sorted; what is checked out as long as there is no release."""
+    return next((pages for pages in versions if pages.tag), versions[0])
 
-    The newest release has the alias `latest`.
-    """
-    entries: list[dict[str, object]] = []
-    is_latest_listed = False
-    for pages in versions:
-        is_latest = pages.tag is not None and not is_latest_listed
-        is_latest_listed = is_latest_listed or is_latest
-        entries.append(
-            {"version": pages.folder, "title": pages.title, "aliases": ["latest"] if is_latest else []},
-        )
-    return entries
+
+def list_of_versions(versions: Sequence[Pages]) -> list[dict[str, object]]:
+    """Return the list that the theme's selector reads (versions.json, in the format of mike)."""
+    newest = latest(versions)
+    return [
+        {"version": pages.folder, "title": pages.title, "aliases": ["latest"] if pages == newest else []}
+        for pages in versions
+    ]

@@ -42,6 +42,10 @@ def test_the_selector_calls_the_newest_release_latest() -> None:
     ]
 
 
+def test_without_a_release_what_is_checked_out_is_the_latest() -> None:
+    assert list_of_versions([Pages("dev", "development", None)])[0]["aliases"] == ["latest"]
+
+
 def git(folder: Path, *arguments: str) -> None:
     identity = ("-c", "user.name=test", "-c", "user.email=test@contoso.com", "-c", "commit.gpgsign=false")
     subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
