@@ -33,7 +33,7 @@ from acceptance.probes.changes import changes_probe
 from acceptance.recording.redaction import Redactor
 from acceptance.recording.writing import add_names_of_file, write_recording
 from acceptance.report import Report, variant_flags
-from acceptance.running import Row, run_probes
+from acceptance.running import Interrupted, Row, run_probes
 from acceptance.session.session import ARM, Session
 from acceptance.session.tokens import IdentityTokens, Tokens
 from acceptance.tenant import Tenant
@@ -62,6 +62,7 @@ _EXIT_DIFFERS: Final = 1
 _EXIT_USAGE: Final = 2
 _EXIT_DECLINED: Final = 3
 _EXIT_NOT_RESTORED: Final = 4
+_EXIT_INTERRUPTED: Final = 130
 _WIDTH: Final = 120
 """Columns of what is printed to a file or a pipeline's log."""
 
@@ -164,7 +165,7 @@ class _Run:
             session = Session(http, addresses, tokens, Clock(), expendable)
             try:
                 await tokens.token(ARM)
-                outcome = await run_probes(Tenant(file, session), self.probes)
+                outcome = await run_probes(Tenant(file, session), self.probes, self._announce)
             finally:
                 await tokens.close()
         report = create_report(file, outcome.rows, session, addresses)
@@ -183,6 +184,9 @@ class _Run:
             self.console.print(report.redactor.evidence(outcome.restore_failure), style="red", markup=False)
             return _EXIT_NOT_RESTORED
         return _EXIT_DIFFERS if any(row.verdict is Verdict.DIFFERS for row in outcome.rows) else 0
+
+    def _announce(self, line: str) -> None:
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _save(self, report: Report) -> None:
         folder: Path = self.arguments.output
@@ -218,6 +222,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (TenantFileError, OperatorError, OSError) as error:
         print(error, file=sys.stderr)
         return _EXIT_USAGE
+    except Interrupted as interruption:
+        print(interruption, file=sys.stderr)
+        return _EXIT_NOT_RESTORED if interruption.restore_failure else _EXIT_INTERRUPTED
+    except KeyboardInterrupt:
+        left = " Check the tags and the selection of the expendable connector." if options.write else ""
+        print(f"Interrupted: nothing is saved.{left}", file=sys.stderr)
+        return _EXIT_INTERRUPTED
 
 
 def _run(options: argparse.Namespace, console: Console) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from acceptance.behaviours import Behaviour, find_behaviour
@@ -12,7 +13,7 @@ from acceptance.tenant import Tenant
 from defender_devops.errors import OperatorError
 from sandbox.cloud.variants import VARIANTS
 
-__all__ = ["Outcome", "Row", "run_probes"]
+__all__ = ["Interrupted", "Outcome", "Row", "run_probes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,22 +62,59 @@ class Outcome:
     restore_failure: str = ""
 
 
-async def run_probes(tenant: Tenant, probes: Sequence[Probe]) -> Outcome:
-    """Run probes in their order."""
+class Interrupted(Exception):
+    """A run was interrupted, and what it had changed is restored.
+
+    Attributes:
+        restore_failure: what is still changed and how to restore it; empty where nothing is.
+    """
+
+    def __init__(self, restore_failure: str) -> None:
+        super().__init__(restore_failure or "Interrupted: nothing is saved, and nothing is left changed.")
+        self.restore_failure = restore_failure
+
+
+async def run_probes(
+    tenant: Tenant, probes: Sequence[Probe], announce: Callable[[str], None] = lambda _: None
+) -> Outcome:
+    """Run probes in their order.
+
+    Args:
+        tenant: whose behaviour is observed.
+        probes: what is run.
+        announce: receives a line about what begins.
+
+    Raises:
+        Interrupted: the task was cancelled.
+    """
     rows, failure = [], ""
-    for probe in probes:
-        obstacle = await _obstacle(tenant, probe)
-        rows += [await _run(tenant, probe, check, obstacle) for check in probe.checks]
-        if probe.finish is None:
-            continue
+    for number, probe in enumerate(probes, start=1):
+        announce(f"{number} of {len(probes)}: {probe.name}")
         try:
-            await probe.finish(tenant)
-        except (Inconclusive, OperatorError) as error:
-            failure = (
-                f"The probe {probe.name} could not restore the expendable connector ({error}). Restore its tags and "
-                "its selection of organizations in the portal, or delete it."
-            )
+            obstacle = await _obstacle(tenant, probe)
+            rows += [await _run(tenant, probe, check, obstacle) for check in probe.checks]
+        except asyncio.CancelledError:
+            if probe.changes:
+                announce(
+                    "Interrupted: the expendable connector is being restored. Interrupt again to leave it as it is."
+                )
+            raise Interrupted(await _finish(tenant, probe)) from None
+        failure = await _finish(tenant, probe) or failure
     return Outcome(rows, failure)
+
+
+async def _finish(tenant: Tenant, probe: Probe) -> str:
+    """Restore what a probe has changed; return what could not be restored, and how to do it."""
+    if probe.finish is None:
+        return ""
+    try:
+        await probe.finish(tenant)
+    except (Inconclusive, OperatorError) as error:
+        return (
+            f"The probe {probe.name} could not restore the expendable connector ({error}). Restore its tags and "
+            "its selection of organizations in the portal, or delete it."
+        )
+    return ""
 
 
 async def _obstacle(tenant: Tenant, probe: Probe) -> str:

@@ -51,12 +51,14 @@ class Expendable:
         organizations: names of its organizations before the run.
         operation: address of an operation that has ended, with the time of its end.
         is_deleted: whether a check deleted it.
+        is_changing: whether an operation may run that changes its configuration.
     """
 
     tags: dict[str, str] = field(default_factory=dict)
     organizations: list[str] = field(default_factory=list)
     operation: tuple[str, float] | None = None
     is_deleted: bool = False
+    is_changing: bool = False
 
     async def read(self, tenant: Tenant) -> None:
         """Read it before the first change.
@@ -74,17 +76,35 @@ class Expendable:
             raise Inconclusive("the expendable connector has no organization")
 
     async def restore(self, tenant: Tenant) -> None:
-        """Restore the tags and the selection of organizations."""
+        """Restore the tags and the selection of organizations.
+
+        Raises:
+            Inconclusive: Azure refuses that, or does not end it.
+        """
         if self.is_deleted or not self.organizations:
             return
         await _write(tenant, "PATCH", "", {"tags": self.tags}, CONNECTOR_VERSION)
-        if sorted(await _organizations(tenant)) != sorted(self.organizations):
+        # Where an operation runs, the list is that of before: it may become another one yet.
+        if self.is_changing or sorted(await _organizations(tenant)) != sorted(self.organizations):
             await self.select(tenant, self.organizations)
 
     async def select(self, tenant: Tenant, names: list[str]) -> str:
         """Select these organizations and wait for the end; return the status of the operation."""
         properties = {"autoDiscovery": "Disabled", "topLevelInventoryList": names}
-        return await self.wait(tenant, await _write(tenant, "PATCH", "/devops/default", {"properties": properties}))
+        answer = await self.change(tenant, "PATCH", "/devops/default", properties)
+        waited = 0.0
+        while answer.status == _CONFLICT and waited < _OPERATION_MAX:  # an earlier operation still runs
+            await tenant.session.clock.sleep(_POLL_MAX)
+            waited += _POLL_MAX
+            answer = await self.change(tenant, "PATCH", "/devops/default", properties)
+        return await self.wait(tenant, answer)
+
+    async def change(self, tenant: Tenant, method: str, below: str, properties: Mapping[str, Any]) -> Answer:
+        """Send a write whose operation ends later, and remember until then that it runs."""
+        self.is_changing = True
+        answer = await _write(tenant, method, below, {"properties": properties})
+        self.is_changing = answer.is_success or answer.status == _CONFLICT
+        return answer
 
     async def wait(self, tenant: Tenant, answer: Answer) -> str:
         """Wait until the operation of an accepted write has ended; return its status.
@@ -102,6 +122,7 @@ class Expendable:
             status = text_of(body, "status")
             if status in {"Succeeded", "Failed", "Canceled"}:
                 self.operation = (link, clock.wall())
+                self.is_changing = False
                 return status
             await clock.sleep(_POLL_MAX)
             waited += _POLL_MAX
@@ -208,9 +229,8 @@ class _Changes:
     async def child_body(self, tenant: Tenant) -> Observation:
         expendable = await self._start(tenant)
         remediation = {"state": "Disabled", "categoryConfigurations": [], "inheritFromParentState": "Disabled"}
-        body = {"properties": {"actionableRemediation": remediation}}
         below = f"/devops/default/azureDevOpsOrgs/{quote(expendable.organizations[0], safe='')}"
-        answer = await _write(tenant, "PATCH", below, body)
+        answer = await expendable.change(tenant, "PATCH", below, {"actionableRemediation": remediation})
         content = answer.object() if answer.content.strip() else {}
         names = {"id", "name", "type"} & content.keys()
         names |= {"provisioningState"} & object_of(content, "properties").keys()
@@ -230,7 +250,7 @@ class _Changes:
     async def selection_ends(self, tenant: Tenant) -> Observation:
         expendable = await self._start(tenant)
         properties = {"autoDiscovery": "Disabled", "topLevelInventoryList": expendable.organizations}
-        answer = await _write(tenant, "PATCH", "/devops/default", {"properties": properties})
+        answer = await expendable.change(tenant, "PATCH", "/devops/default", properties)
         started = tenant.session.clock.wall()
         status = await expendable.wait(tenant, answer)
         seconds = tenant.session.clock.wall() - started
@@ -243,7 +263,7 @@ class _Changes:
             raise Inconclusive("the expendable connector needs two organizations")
         first = expendable.organizations[0]
         properties = {"autoDiscovery": "Disabled", "topLevelInventoryList": [first, _UNKNOWN_ORGANIZATION]}
-        answer = await _write(tenant, "PATCH", "/devops/default", {"properties": properties})
+        answer = await expendable.change(tenant, "PATCH", "/devops/default", properties)
         if answer.status == _BAD_REQUEST and answer.error_code:
             await expendable.select(tenant, [first])
             return Observation("refusesUnknown", f"HTTP {answer.status} for an unknown name")
@@ -265,7 +285,7 @@ class _Changes:
         }
         if not available - selected:
             raise Inconclusive("every organization of the account is selected already")
-        answer = await _write(tenant, "PATCH", "/devops/default", {"properties": {"autoDiscovery": "Disabled"}})
+        answer = await expendable.change(tenant, "PATCH", "/devops/default", {"autoDiscovery": "Disabled"})
         await expendable.wait(tenant, answer)
         names = set(await _organizations(tenant))
         if names == selected:
@@ -275,7 +295,7 @@ class _Changes:
     async def organization_put(self, tenant: Tenant) -> Observation:
         expendable = await self._start(tenant)
         below = f"/devops/default/azureDevOpsOrgs/{quote(expendable.organizations[-1], safe='')}"
-        answer = await _write(tenant, "PUT", below, {"properties": {}})
+        answer = await expendable.change(tenant, "PUT", below, {})
         if answer.status == _METHOD_NOT_ALLOWED:
             return Observation("refused", f"HTTP {answer.status}")
         await expendable.wait(tenant, answer)
@@ -284,9 +304,7 @@ class _Changes:
     async def concurrent(self, tenant: Tenant) -> Observation:
         expendable = await self._start(tenant)
         properties = {"autoDiscovery": "Disabled", "topLevelInventoryList": expendable.organizations}
-        answers = [
-            await _write(tenant, "PATCH", "/devops/default", {"properties": properties}) for _ in ("first", "second")
-        ]
+        answers = [await expendable.change(tenant, "PATCH", "/devops/default", properties) for _ in ("first", "second")]
         await expendable.wait(tenant, answers[0])
         if answers[1].status == _CONFLICT:
             return Observation("conflict", f"HTTP {answers[1].status} {answers[1].error_code}".rstrip())
@@ -296,7 +314,7 @@ class _Changes:
     async def without_code(self, tenant: Tenant) -> Observation:
         expendable = await self._start(tenant)
         properties = {"autoDiscovery": "Disabled", "topLevelInventoryList": expendable.organizations}
-        answer = await _write(tenant, "PUT", "/devops/default", {"properties": properties})
+        answer = await expendable.change(tenant, "PUT", "/devops/default", properties)
         if answer.status == _BAD_REQUEST and answer.error_code:
             return Observation("refused", f"HTTP {answer.status}")
         status = await expendable.wait(tenant, answer)

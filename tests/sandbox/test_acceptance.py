@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -45,13 +46,15 @@ def run_kit(cloud: Cloud, output: Path, *arguments: str, secret: str = SECRET) -
 
 
 def test_a_run_reads_agrees_and_leaves_no_secret_anywhere(cloud: Cloud, tmp_path: Path) -> None:
+    with ControlClient(cloud.control) as control:
+        since = control.last()
     run = run_kit(cloud, tmp_path / "result", "--yes")
     assert (run.returncode, run.stderr) == (0, "")
     document = json.loads((tmp_path / "result/result.json").read_text())
     assert document["verdicts"]["differs"] == 0
     assert document["verdicts"]["agrees"] > 50
     with ControlClient(cloud.control) as control:
-        assert control.journal(effective="true") == []
+        assert control.journal(since=since, effective="true") == []
         secrets = {"tokens": control.secrets(), "secret": [SECRET], "organization": ["Contoso-Retail"]}
     texts = [path.read_text() for path in (tmp_path / "result").rglob("*") if path.is_file()]
     assert len(texts) > 50
@@ -78,6 +81,40 @@ def test_without_consent_nothing_is_sent(cloud: Cloud, tmp_path: Path) -> None:
         since = control.last()
         run = run_kit(cloud, tmp_path / "result")
         assert (run.returncode, control.last()) == (3, since)
+
+
+def tags(control: ControlClient) -> dict[str, str]:
+    """Return the tags of the expendable connector."""
+    (connector,) = [item for item in control.world()["connectors"] if item["id"].endswith("/trial")]
+    tags: dict[str, str] = connector["tags"]
+    return tags
+
+
+def test_an_interrupted_run_restores_what_it_has_changed(start_cloud: StartCloud, tmp_path: Path) -> None:
+    cloud = start_cloud("--world", WORLDS / "acceptance.yaml", "--speed", "0")
+    command = [sys.executable, "-m", "acceptance", WORLDS / "acceptance-tenant.yaml", "--output", tmp_path / "result"]
+    process = subprocess.Popen(
+        [*command, "--yes", "--write", "--only", "changes"],
+        cwd=ROOT,
+        env={**os.environ, **cloud.environment(), "ACCEPTANCE_CLIENT_SECRET": SECRET, "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process as run, ControlClient(cloud.control) as control:
+        # The clock stands still, so that the first operation on the configuration does not end until it runs.
+        assert control.journal(operation="AzureDevOpsOrgs_Update", wait=30)
+        assert set(tags(control)) == {"acceptance-kit"}
+        run.send_signal(signal.SIGINT)
+        control.speed(100_000)
+        output, errors = run.communicate(timeout=60)
+        assert (run.returncode, errors) == (130, "Interrupted: nothing is saved, and nothing is left changed.\n")
+        assert output.splitlines()[-2:] == [
+            "1 of 1: changes",
+            "Interrupted: the expendable connector is being restored. Interrupt again to leave it as it is.",
+        ]
+        assert tags(control) == {"owner": "trial"}
+    assert not (tmp_path / "result").exists()
 
 
 def test_without_a_sign_in_the_run_ends_with_the_command_that_signs_in(cloud: Cloud, tmp_path: Path) -> None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import os
 import random
 from typing import Any
 
+import httpx
 import pytest
 
 from acceptance.checks import Cost, Verdict
 from acceptance.command import all_probes
 from acceptance.invisible import INVISIBLE_VARIANTS
 from acceptance.report import variant_flags
+from acceptance.running import Interrupted
 from sandbox.cloud.variants import VARIANTS
-from tests.support.tenant_in_memory import TenantInMemory, world_document
+from tests.support.tenant_in_memory import TenantInMemory, run_kit, world_document
 
 SEED = int(os.environ.get("ACCEPTANCE_SEED", "16"))
 
@@ -211,3 +214,26 @@ async def test_the_requests_cost_no_more_than_the_plan_says(tenant: TenantInMemo
         limits = (probe.cost.reads, probe.cost.writes, probe.cost.queries, probe.cost.azure_devops)
         used = (spent.reads, spent.writes, spent.queries, spent.azure_devops)
         assert all(number <= limit for number, limit in zip(used, limits, strict=True)), (probe.name, used, limits)
+
+
+@pytest.mark.parametrize("concurrency", VARIANTS["concurrentOperations"].values)
+async def test_an_interruption_restores_before_it_ends(concurrency: str) -> None:
+    tenant = TenantInMemory({"concurrentOperations": concurrency})
+    await tenant.age()
+    before = await connectors(tenant)
+
+    async def handle(request: httpx.Request) -> httpx.Response:
+        answer = await tenant.handle(request)
+        if b"acceptance-kit-unknown" in request.content:  # accepted: the selection becomes another one
+            raise asyncio.CancelledError
+        return answer
+
+    file = tenant.file(expendableConnector="trial")
+    expendable = (file.subscription, file.resource_group, "trial")
+    (probe,) = [probe for probe in all_probes(write=True) if probe.changes]
+    transport = httpx.MockTransport(handle)
+    with pytest.raises(Interrupted) as interruption:
+        await run_kit(file, transport, tenant.tokens, tenant.clock(), expendable=expendable, probes=(probe,))
+    assert interruption.value.restore_failure == ""
+    assert await connectors(tenant) == before
+    assert len(await tenant.effects()) > 3
