@@ -16,7 +16,7 @@ from defender_devops.api.connector import AzureDevOpsConnector, InvalidManifest,
 from defender_devops.api.names import FINALIZER
 from defender_devops.api.reasons import Reason
 from defender_devops.cluster.connectors import Connectors
-from defender_devops.errors import KubernetesConflict, KubernetesNotFound, OperatorError
+from defender_devops.errors import KubernetesConflict, KubernetesNotFound, KubernetesUnavailable, OperatorError
 from defender_devops.reconcile.actions.executor import ExecutionContext, ExecutionResult, Executor
 from defender_devops.reconcile.actions.kubernetes import AddFinalizer
 from defender_devops.reconcile.cache.connector_cache import ConnectorCache, ConnectorCaches
@@ -173,7 +173,14 @@ class Reconciler:
         fresh: bool = False,
     ) -> Observation:
         """Return one snapshot, without the pending requests that Azure has fulfilled by now."""
-        observation = await self.gatherer.gather(key, connector, organizations.valid, cache, fresh=fresh)
+        try:
+            observation = await self.gatherer.gather(key, connector, organizations.valid, cache, fresh=fresh)
+        except KubernetesUnavailable as error:
+            if connector.status.observed_generation < 0:
+                # Who waits for a new connector learns what it waits for. One with a status keeps it for an outage.
+                failure = error
+                await self._write_failure(key, lambda body: failed_status(body, failure, self.clock()))
+            raise
         state = observation.snapshot.cloud
         if state.read_failure is not None:
             _log.debug("observed", reason=state.read_failure.reason, message=state.read_failure.message)

@@ -14,6 +14,9 @@ from defender_devops.reconcile.plan.security_readers import owned_reader_removal
 
 __all__ = ["is_deletion_blocked", "plan_deletion"]
 
+_REPETITIONS = 2
+"""Reads that may fail, besides the last one, before a connector that stays in Azure is released with its owner tags."""
+
 _GROUP_NOT_FOUND = "ResourceGroupNotFound"
 """Azure's error code if the resource group, and with it the connector, no longer exists."""
 
@@ -25,7 +28,8 @@ def plan_deletion(assessment: Assessment) -> tuple[Action, ...]:
     azure, mode = assessment.azure, assessment.deletion_mode
     failure = azure.read_failure or assessment.deletion_conflict
     if failure is not None:
-        return () if is_deletion_blocked(assessment, failure) else (RemoveFinalizer(),)
+        waits = is_deletion_blocked(assessment, failure) or _is_worth_repeating(assessment, failure)
+        return () if waits else (RemoveFinalizer(),)
     connector = azure.connector
     if connector is None or mode is DeletionMode.RETAIN or not assessment.is_owned:
         return (RemoveFinalizer(),)
@@ -39,3 +43,12 @@ def plan_deletion(assessment: Assessment) -> tuple[Action, ...]:
 def is_deletion_blocked(assessment: Assessment, failure: Failure) -> bool:
     """Whether the resource has to stay because of a failure in Azure."""
     return assessment.deletion_mode is DeletionMode.DELETE and failure.code != _GROUP_NOT_FOUND
+
+
+def _is_worth_repeating(assessment: Assessment, failure: Failure) -> bool:
+    """Whether a connector that stays in Azure is read again before the resource is released.
+
+    A few repetitions of a failure that passes: nobody removes the owner tags afterwards.
+    """
+    is_orphaned = assessment.deletion_mode is DeletionMode.ORPHAN
+    return is_orphaned and not failure.terminal and assessment.snapshot.failures < _REPETITIONS

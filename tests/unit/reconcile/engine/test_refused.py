@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 import structlog
 
-from defender_devops.errors import KubernetesError, KubernetesRefused, KubernetesUnavailable
+from defender_devops.errors import KubernetesConflict, KubernetesError, KubernetesRefused, KubernetesUnavailable
 from defender_devops.reconcile.facts.snapshot import AuthorizationCode
 from defender_devops.settings import Settings
 from tests.unit.azure.fakes import answer
@@ -68,9 +68,26 @@ async def test_an_api_server_that_does_not_answer_is_no_missing_code() -> None:
         async with world.running():
             await asyncio.sleep(60.0)
             assert world.condition("Authorized")[0] == "missing"
+            assert world.condition("Ready") == ("False", "KubernetesUnavailable")
+            assert world.condition("Stalled")[0] == "missing"
             with_code_read(world, None)
             await asyncio.sleep(600.0)
             assert world.condition("Authorized") == ("False", "AwaitingAuthorization")
+
+
+@pytest.mark.parametrize(
+    "error", [KubernetesUnavailable("down"), KubernetesConflict("changed")], ids=["down", "changed"]
+)
+async def test_an_outage_of_the_api_server_leaves_a_status_that_exists_alone(error: KubernetesError) -> None:
+    world = World(AzureModel(), Settings(), CODE)
+    with structlog.testing.capture_logs():
+        async with world.running():
+            await asyncio.sleep(60.0)
+            assert world.condition("Ready")[0] == "True"
+            with_code_read(world, error)
+            world.edit({"azure": {"tags": {"team": "green"}}})
+            await asyncio.sleep(60.0)
+            assert world.condition("Ready")[0] == "True"
 
 
 async def test_a_refused_write_of_an_organization_is_reported_by_its_connector() -> None:

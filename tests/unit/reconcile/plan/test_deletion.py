@@ -81,7 +81,7 @@ CASES = [
     Case("what is to be deleted waits for its subscription", (GOING, CREATED, NO_SUBSCRIPTION)),
     Case("what is to be deleted is gone with its resource group", (GOING, CREATED, NO_GROUP), (LET_GO,)),
     Case("what is to be deleted by policy waits for Azure", (GOING, ADOPTED, DELETE_POLICY, DOWN)),
-    Case("what stays does not wait for Azure", (GOING, ADOPTED, DOWN), (LET_GO,)),
+    Case("what stays waits for a read that may succeed when it is repeated", (GOING, ADOPTED, DOWN)),
     Case("what stays by policy does not wait for Azure", (GOING, CREATED, DETACH, NO_CREDENTIALS), (LET_GO,)),
     Case("what was never made does not wait for Azure", (GOING, FORGOTTEN, NO_CREDENTIALS), (LET_GO,)),
     # and nothing else
@@ -109,6 +109,13 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_deletion(case: Case) -> None:
     assert planned(*case.world) == list(case.steps)
+
+
+@pytest.mark.parametrize(("failures", "is_released"), [(0, False), (1, False), (2, True), (9, True)])
+def test_what_stays_waits_for_two_repetitions_and_no_longer(failures: int, *, is_released: bool) -> None:
+    world = snapshot(GOING, ADOPTED, DOWN, failures=failures)
+    steps = [step.describe() for step in plan(Assessment(world), NOW).actions]
+    assert steps == ([LET_GO] if is_released else [])
 
 
 def test_only_owner_tags_are_removed_and_the_release_does_not_depend_on_it() -> None:
