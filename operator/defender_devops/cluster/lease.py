@@ -22,11 +22,13 @@ from typing import Any, Final, cast
 import structlog
 
 from defender_devops.cluster.client import Body, KubernetesClient, api_path
+from defender_devops.cluster.errors import require_object
 from defender_devops.errors import (
     KubernetesConflict,
     KubernetesError,
     KubernetesNotFound,
     KubernetesRefused,
+    KubernetesUnavailable,
     LeadershipLost,
 )
 
@@ -157,7 +159,7 @@ class LeaderElection:
         """Read the lease and take it if it is free; return the seconds until the next attempt otherwise."""
         try:
             try:
-                lease: Body | None = await self._client.get(self._url)
+                lease: Body | None = self._lease(await self._client.get(self._url))
             except KubernetesNotFound:
                 lease = None
             free_in = 0.0 if lease is None else self._observe(lease)
@@ -193,13 +195,14 @@ class LeaderElection:
         }
         if lease is None:
             body = {"apiVersion": _API, "kind": "Lease", "metadata": self._metadata, "spec": fields}
-            self._own_lease = await self._client.create(self._collection_url, body)
+            self._own_lease = self._lease(await self._client.create(self._collection_url, body))
         else:
             spec = _spec(lease)
             # The holder may be this process already: an earlier write succeeded, and its response was lost.
             is_holder = spec.get("holderIdentity") == self._identity
             fields["leaseTransitions"] = int(spec.get("leaseTransitions") or 0) + (0 if is_holder else 1)
-            self._own_lease = await self._client.replace(self._url, {**lease, "spec": {**spec, **fields}})
+            body = {**lease, "spec": {**spec, **fields}}
+            self._own_lease = self._lease(await self._client.replace(self._url, body))
         self._leads_until = requested_at + self._times.deadline
 
     async def _renew_until_lost(self) -> None:
@@ -230,7 +233,7 @@ class LeaderElection:
             return False  # frozen for longer than this process may lead: another one may hold the lease by now
         spec = {**_spec(self._own_lease), "renewTime": _micro_time()}
         try:
-            self._own_lease = await self._client.replace(self._url, {**self._own_lease, "spec": spec})
+            self._own_lease = self._lease(await self._client.replace(self._url, {**self._own_lease, "spec": spec}))
         except KubernetesConflict:
             await self._reread()
             return False
@@ -246,7 +249,7 @@ class LeaderElection:
     async def _reread(self) -> None:
         """Read the lease after somebody else wrote it; the next renewal is based on it if the holder is the same."""
         try:
-            lease = await self._client.get(self._url)
+            lease = self._lease(await self._client.get(self._url))
         except KubernetesError as error:
             _log.warning("lease not readable", cause=error.message)
             return
@@ -254,6 +257,10 @@ class LeaderElection:
             self._own_lease = lease
         else:
             self._leads_until = float("-inf")
+
+    def _lease(self, body: Body) -> Body:
+        """Return the lease in a response; whoever believes that another answer renews it may not be the leader."""
+        return _require_lease(body, self._metadata["name"])
 
     async def _release(self) -> None:
         """Clear the holder so that a standby can lead at once. Nothing may be written from here on, even on failure."""
@@ -280,8 +287,9 @@ class Leases:
         Raises:
             KubernetesNotFound: there is none.
             KubernetesRefused: the permission to read it is missing.
+            KubernetesError: the API server did not answer with it.
         """
-        return _spec(await self._client.get(api_path(_API, "leases", namespace, name)))
+        return _spec(_require_lease(await self._client.get(api_path(_API, "leases", namespace, name)), name))
 
 
 async def _cancel_and_wait(task: asyncio.Future[None]) -> None:
@@ -290,6 +298,21 @@ async def _cancel_and_wait(task: asyncio.Future[None]) -> None:
     await asyncio.wait({task})
     if not task.cancelled():
         task.exception()  # retrieved here, or asyncio logs that it never was
+
+
+def _require_lease(body: Body, name: str) -> Body:
+    """Return the lease in a response of the API server.
+
+    Raises:
+        KubernetesUnavailable: it is not that lease, so nothing follows from it.
+    """
+    spec = require_object(body, "Lease", name).get("spec") or {}
+    is_valid = isinstance(spec.get("holderIdentity"), str | None) and all(
+        isinstance(spec.get(field), int | None) for field in ("leaseDurationSeconds", "leaseTransitions")
+    )
+    if not is_valid:
+        raise KubernetesUnavailable("The lease in the response of the Kubernetes API server is not valid.")
+    return body
 
 
 def _spec(lease: Body) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from defender_devops.api.organization import parse_organization
 from defender_devops.cluster.client import KubernetesClient
 from defender_devops.cluster.cluster_uid import cluster_uid
 from defender_devops.cluster.connectors import Connectors
+from defender_devops.cluster.lease import Leases
 from defender_devops.cluster.list_uids import list_uids
 from defender_devops.cluster.organizations import Organizations
 from defender_devops.cluster.secrets import Secrets
@@ -44,6 +45,7 @@ ORGANIZATION = stored(
 )
 SECRET = stored("Secret", "code", "v1", data={"code": "Y29kZQ=="})
 NAMESPACE = stored("Namespace", "kube-system", "v1", spec={})
+LEASE = stored("Lease", "operator", "coordination.k8s.io/v1", spec={"holderIdentity": "a", "leaseDurationSeconds": 10})
 TOKEN = {
     "apiVersion": "authentication.k8s.io/v1",
     "kind": "TokenRequest",
@@ -119,6 +121,7 @@ OPERATIONS: dict[str, Operation] = {
     "UserActions.dry_run": Operation(
         lambda c: UserActions(c).dry_run(CONNECTOR, CONNECTOR), CONNECTOR, is_evaluated=False
     ),
+    "Leases.read": Operation(lambda c: Leases(c).read(NS, "operator"), LEASE),
     "cluster_uid": Operation(cluster_uid, NAMESPACE),
     "list_uids": Operation(lambda c: list_uids(c, "azuredevopsconnectors", NS), list_of(CONNECTOR)),
 }
@@ -190,6 +193,9 @@ def object_defects(valid: dict[str, Any]) -> Iterator[tuple[str, Response]]:
             yield f"data: {data}", ok({**valid, "data": data})
     else:
         yield "spec: null", ok({**valid, "spec": None})
+    if valid["kind"] == "Lease":
+        for field, value in (("holderIdentity", 7), ("leaseDurationSeconds", "x"), ("leaseTransitions", [])):
+            yield f"{field}: {value}", ok({**valid, "spec": {**valid["spec"], field: value}})
 
 
 def garbage(operation: Operation) -> dict[str, Response]:
@@ -201,7 +207,7 @@ def garbage(operation: Operation) -> dict[str, Response]:
 
 
 def test_every_operation_has_a_case() -> None:
-    classes = (Connectors, Organizations, Secrets, ServiceAccounts, UserActions)
+    classes = (Connectors, Organizations, Secrets, ServiceAccounts, UserActions, Leases)
     methods = {
         f"{item.__name__}.{name}"
         for item in classes

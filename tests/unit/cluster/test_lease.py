@@ -37,8 +37,8 @@ class Server:
 
     def store(self, body: dict[str, Any]) -> dict[str, Any]:
         self.version += 1
-        self.lease = copy.deepcopy(body)
-        self.lease["metadata"]["resourceVersion"] = str(self.version)
+        self.lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", **copy.deepcopy(body)}
+        self.lease["metadata"] |= {"uid": "u", "resourceVersion": str(self.version)}
         holder = body["spec"]["holderIdentity"]
         if not self.holders or self.holders[-1][0] != holder:
             self.holders.append((holder, round(_now(), 1)))
@@ -53,6 +53,7 @@ class Client:
         self.seconds = 0.01
         self.error: Exception | None = None
         self.answers_are_lost = False
+        self.garbage: dict[str, Any] | None = None
         self.writes: list[float] = []
 
     async def _travel(self) -> None:
@@ -64,6 +65,8 @@ class Client:
     async def get(self, url: str) -> dict[str, Any]:
         assert url == LEASE
         await self._travel()
+        if self.garbage is not None:
+            return self.garbage
         if self.server.lease is None:
             raise KubernetesNotFound("no lease")
         return copy.deepcopy(self.server.lease)
@@ -87,7 +90,7 @@ class Client:
         stored = self.server.store(body)
         if self.answers_are_lost:
             raise KubernetesUnavailable("connection reset")
-        return stored
+        return stored if self.garbage is None else self.garbage
 
 
 class Clock:
@@ -250,6 +253,55 @@ async def test_a_failure_of_the_work_releases_the_lease_and_is_raised(server: Se
     with pytest.raises(ValueError, match="broken"):
         await election.lead(work)
     assert server.lease["spec"]["holderIdentity"] == ""
+
+
+GARBAGE: dict[str, dict[str, Any]] = {
+    "an empty object": {},
+    "a Status": {"apiVersion": "v1", "kind": "Status", "metadata": {}, "status": "Success"},
+    "another lease": {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": "other", "uid": "u", "resourceVersion": "9"},
+        "spec": {"holderIdentity": "a"},
+    },
+    "another type": {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": "it", "uid": "u", "resourceVersion": "9"},
+        "spec": {"holderIdentity": "a", "leaseDurationSeconds": "soon"},
+    },
+}
+
+
+@pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE)
+async def test_nobody_leads_by_an_answer_that_is_not_the_lease(server: Server, garbage: dict[str, Any]) -> None:
+    async with _candidates(server, "a") as (a,):
+        a.client.garbage = garbage
+        await asyncio.sleep(60)
+        assert not a.election.is_leader()
+        a.client.garbage = None
+        await a.leading.wait()
+
+
+@pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE)
+async def test_an_answer_that_is_not_the_lease_renews_nothing(server: Server, garbage: dict[str, Any]) -> None:
+    async with _candidates(server, "a") as (a,):
+        await a.leading.wait()
+        a.client.garbage = garbage
+        await asyncio.sleep(60)
+        (lost_at,) = a.lost_at
+        assert lost_at <= TIMES.renew_interval + TIMES.deadline + 1.0
+        assert not a.election.is_leader()
+
+
+async def test_one_answer_that_is_not_the_lease_costs_no_leadership(server: Server) -> None:
+    async with _candidates(server, "a") as (a,):
+        await a.leading.wait()
+        a.client.garbage = {}
+        await asyncio.sleep(TIMES.renew_interval + 0.5)
+        a.client.garbage = None
+        await asyncio.sleep(60)
+        assert (a.lost_at, a.election.is_leader()) == ([], True)
 
 
 async def test_a_leader_that_cannot_renew_stops_before_a_standby_may_lead(server: Server) -> None:
