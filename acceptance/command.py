@@ -226,8 +226,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(interruption, file=sys.stderr)
         return _EXIT_NOT_RESTORED if interruption.restore_failure else _EXIT_INTERRUPTED
     except KeyboardInterrupt:
-        left = " Check the tags and the selection of the expendable connector." if options.write else ""
-        print(f"Interrupted: nothing is saved.{left}", file=sys.stderr)
+        advice = " Check the tags and the selection of the expendable connector." if options.write else ""
+        print(f"Interrupted: nothing is saved.{advice}", file=sys.stderr)
         return _EXIT_INTERRUPTED
 
 
