@@ -32,7 +32,7 @@ __all__ = [
     "check_http_environment",
     "open_http_client",
     "open_session",
-    "open_transport",
+    "prevent_retry",
     "private_tls_context",
     "retry_after_seconds",
     "tls_context",
@@ -65,42 +65,40 @@ def check_http_environment() -> None:
 def open_http_client() -> httpx.AsyncClient:
     """Open the client that the requests of all accounts to Entra ID and Azure DevOps share. Its owner closes it."""
     return httpx.AsyncClient(
-        transport=open_transport(max_connections=_MAX_CONNECTIONS),
+        transport=_ProxyingTransport(),
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         timeout=_TIMEOUT,
         follow_redirects=False,
     )
 
 
-def open_transport(*, max_connections: int = 0) -> httpx.AsyncBaseTransport:
-    """Open a connection pool that sends each request through the proxy of its URL.
-
-    Args:
-        max_connections: maximum number of connections directly, and through each proxy; 0 for no limit.
-    """
-    return _ProxyingTransport(max_connections)
-
-
 def open_session(
-    middlewares: Sequence[aiohttp.ClientMiddlewareType] = (), *, max_connections: int = 0
+    middlewares: Sequence[aiohttp.ClientMiddlewareType] = (), *, max_connections: int = 0, decompress: bool = False
 ) -> aiohttp.ClientSession:
     """Open the connections of aiohttp below every client of Azure, Entra ID and Azure DevOps.
 
     It does not evaluate the environment itself: its user passes the proxy with each request.
+
+    Args:
+        middlewares: `prevent_retry`, or none where its user handles aiohttp's exceptions alone.
+        max_connections: maximum number of connections; 0 for no limit.
+        decompress: whether bodies of responses are decompressed; otherwise its user does that.
     """
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(ssl=tls_context(), limit=max_connections, keepalive_timeout=_KEEP_ALIVE),
         cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,
+        auto_decompress=decompress,
         middlewares=middlewares,
     )
 
 
 class _ProxyingTransport(httpx.AsyncBaseTransport):
-    """One transport of httpx-aiohttp for direct connections, and one for each proxy."""
+    """One transport of httpx-aiohttp for direct connections, and one for each proxy.
 
-    def __init__(self, max_connections: int) -> None:
-        self._max_connections = max_connections
+    Each has at most _MAX_CONNECTIONS connections.
+    """
+
+    def __init__(self) -> None:
         self._transports: dict[Proxy | None, AiohttpTransport] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -110,7 +108,7 @@ class _ProxyingTransport(httpx.AsyncBaseTransport):
         if transport is None:
             transport = self._transports[proxy] = AiohttpTransport(
                 verify=tls_context(),
-                client=lambda: open_session((_prevent_retry,), max_connections=self._max_connections),
+                client=lambda: open_session((prevent_retry,), max_connections=_MAX_CONNECTIONS),
                 proxy=httpx.Proxy(proxy.url, headers=proxy.headers()) if proxy else None,
             )
         return await transport.handle_async_request(request)
@@ -120,7 +118,7 @@ class _ProxyingTransport(httpx.AsyncBaseTransport):
             await transport.aclose()
 
 
-async def _prevent_retry(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+async def prevent_retry(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
     """Raise a cut connection as an exception that aiohttp does not retry.
 
     By default aiohttp sends a PUT again when a kept-alive connection is cut. That would send a one-time code twice.

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+import aiohttp
 import httpx
 import pytest
 import requests
@@ -23,6 +24,7 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from pydantic import SecretStr
 
 from defender_devops.azure.arm.session import ArmSession
+from defender_devops.azure.arm.transport import HttpRequest
 from defender_devops.azure.identity.credentials import client_secret_credential
 from defender_devops.azure.identity.local_developer import local_azure_devops_token
 from defender_devops.cluster.client import KubernetesClient
@@ -98,8 +100,8 @@ async def with_arm(site: Site) -> None:
     async with contextlib.AsyncExitStack() as stack:
         session = ArmSession.open(site.url)
         stack.push_async_callback(session.close)
-        response = await session.http.handle_async_request(httpx.Request("GET", f"{site.url}/subscriptions?a=b"))
-        assert json.loads(await response.aread()) == {"path": "/subscriptions"}
+        response = await session.http.send(HttpRequest("GET", f"{site.url}/subscriptions?a=b", {}), body_max=1000)
+        assert json.loads(response.body) == {"path": "/subscriptions"}
 
 
 async def with_entra_and_azure_devops(site: Site) -> None:
@@ -185,7 +187,9 @@ async def test_no_client_goes_through_the_proxy_where_no_proxy_excludes_the_host
     site: Site, use: Callable[[Site], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_PROXY", ".test")
-    with pytest.raises((OperatorError, httpx.HTTPError, requests.RequestException)):  # the name does not resolve
+    with pytest.raises(
+        (OperatorError, httpx.HTTPError, aiohttp.ClientError, requests.RequestException)
+    ):  # the name does not resolve
         async with asyncio.timeout(20):
             await use(site)
     assert (site.proxy.tunnels, site.proxy.rejected) == ([], [])

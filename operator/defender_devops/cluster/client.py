@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import aiohttp
 from pydantic_core import to_json
@@ -30,6 +30,7 @@ from defender_devops.cluster.errors import (
 )
 from defender_devops.cluster.kubeconfig.credentials import Credentials, CredentialsLoader
 from defender_devops.errors import KubernetesUnavailable
+from defender_devops.url_paths import url_path
 
 __all__ = [
     "JSON",
@@ -73,7 +74,7 @@ def api_path(
     if namespace is not None:
         parts += ["namespaces", namespace]
     parts += [plural, *([name] if name is not None else []), *below]
-    return "/" + "/".join(quote(part, safe="") for part in parts)
+    return url_path(*parts)
 
 
 def path_with_query(url: str, **parameters: str) -> str:

@@ -108,13 +108,13 @@ def credential_text(value: SecretBytes | SecretStr | bytes | str) -> SecretStr:
         InvalidCredential: it is not UTF-8, or what remains is not printable.
     """
     text = _content(value)
-    for position, character in enumerate(text, start=1):
-        if not character.isprintable():
-            name = unicodedata.name(character, "a control character")
-            raise InvalidCredential(
-                f"character {position} of {len(text)} is U+{ord(character):04X} ({name.lower()}), which no credential "
-                "contains: copy the value again, as plain text"
-            )
+    if not text.isprintable():
+        position, character = next(item for item in enumerate(text, start=1) if not item[1].isprintable())
+        name = unicodedata.name(character, "a control character")
+        raise InvalidCredential(
+            f"character {position} of {len(text)} is U+{ord(character):04X} ({name.lower()}), which no credential "
+            "contains: copy the value again, as plain text"
+        )
     return SecretStr(text)
 
 

@@ -18,6 +18,7 @@ from defender_devops.azure.arm.session import ArmSession
 from defender_devops.azure.arm.token_source import Token, TokenSource
 from defender_devops.clock import Clock
 from defender_devops.errors import OperatorError
+from tests.support.fakes.arm_transport import FakeArmTransport
 
 ENDPOINT = "https://management.example"
 SUBSCRIPTION = "22222222-2222-2222-2222-222222222222"
@@ -98,7 +99,7 @@ class FakeAzure:
     def __post_init__(self) -> None:
         self.rate_limiter = RateLimiter(clock=self.time.clock)
         self.session = ArmSession(
-            httpx.MockTransport(self._answer),
+            FakeArmTransport(self._answer),
             ENDPOINT,
             rate_limiter=self.rate_limiter,
             clock=self.time.clock,

@@ -13,10 +13,10 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Final, Self
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
-import httpx
 from pydantic import SecretStr
+from yarl import URL
 
 from defender_devops.api.azure_types import ConnectorRef
 from defender_devops.azure.arm.error_body import parse_error
@@ -29,9 +29,11 @@ from defender_devops.azure.arm.error_mapping import (
 from defender_devops.azure.arm.rate_limiter import OperationKind, RateLimitKey
 from defender_devops.azure.arm.session import ArmSession
 from defender_devops.azure.arm.token_source import TokenSource
+from defender_devops.azure.arm.transport import HttpRequest
 from defender_devops.errors import WILL_RETRY, AzureError, AzureUnavailable, InvalidRequest, Throttled
 from defender_devops.http_client import NETWORK_ERRORS
 from defender_devops.telemetry.context import reconcile_id
+from defender_devops.url_paths import url_path
 
 __all__ = ["ArmClient", "ArmRequest", "ArmResponse", "RetryPolicy", "arm_connector_path", "arm_path"]
 
@@ -50,10 +52,10 @@ _UNAUTHORIZED: Final = 401
 _REQUEST_TIMEOUT: Final = 408
 _TOO_MANY_REQUESTS: Final = 429
 _SERVER_ERROR: Final = 500
+_URL_CHARACTERS: Final = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*")
+"""A URL that is percent-encoded (RFC 3986, section 2)."""
+
 _USER_AGENT: Final = "defender-devops-operator"
-_TIMEOUTS: Final = {"timeout": httpx.Timeout(connect=5.0, read=30.0, write=30.0, pool=None).as_dict()}
-"""Seconds, in the form that a transport reads. Waiting for a connection has no limit of its own, because
-`ArmSession.concurrency` already limits the requests in flight."""
 
 
 class RetryPolicy(Enum):
@@ -163,7 +165,7 @@ def arm_path(*segments: str) -> str:
         raise InvalidRequest(
             f"'{'/'.join(segments)}' is not a valid path in Azure: correct the name that is empty or a dot."
         )
-    return "/" + "/".join(quote(segment, safe="") for segment in segments)
+    return url_path(*segments)
 
 
 def arm_connector_path(ref: ConnectorRef) -> str:
@@ -186,7 +188,7 @@ class ArmClient:
         self.identity_name = identity_name
         self._session = session
         self._tokens = tokens
-        self._origin = httpx.URL(session.endpoint)
+        self._origin = URL(session.endpoint)
 
     async def send(self, request: ArmRequest) -> ArmResponse:
         """Send a request, again where its retry policy and the failure permit.
@@ -253,7 +255,7 @@ class ArmClient:
         soon = error.retry_after is None or error.retry_after <= _MAX_RETRY_DELAY
         return request.retry_policy is RetryPolicy.ALWAYS and isinstance(error, AzureUnavailable) and transient and soon
 
-    async def _attempt(self, request: ArmRequest, url: httpx.URL) -> ArmResponse:
+    async def _attempt(self, request: ArmRequest, url: str) -> ArmResponse:
         token = await self._tokens.current()
         response = await self._exchange(request, url, token)
         if (
@@ -275,7 +277,7 @@ class ArmClient:
             raise arm_error_for_response(response, context, self._session.clock.wall())
         return ArmResponse(response.status, response.headers, _json_object(request, response))
 
-    async def _exchange(self, request: ArmRequest, url: httpx.URL, token: SecretStr) -> HttpResponse:
+    async def _exchange(self, request: ArmRequest, url: str, token: SecretStr) -> HttpResponse:
         """Wait for the rate limiter and a free slot, send, and pass the rate limit headers to the rate limiter."""
         rate_limiter, clock, kind = self._session.rate_limiter, self._session.clock, request.operation_kind
         key = RateLimitKey(self.principal, kind, (request.subscription or "").lower())
@@ -287,10 +289,10 @@ class ArmClient:
             status = None
             try:
                 async with asyncio.timeout(_ATTEMPT_TIMEOUT):
-                    response = await self._receive(http_request)
+                    response = await self._session.http.send(http_request, body_max=_BODY_MAX)
                 status = response.status
             # From None: these exceptions hold the request, which holds the token.
-            except (httpx.TimeoutException, TimeoutError):
+            except TimeoutError:
                 raise AzureUnavailable(
                     f"Azure ({self._origin.host}) did not respond in time to the request to {request.operation}. "
                     f"{WILL_RETRY}"
@@ -303,6 +305,8 @@ class ArmClient:
                 ) from None
             finally:
                 self._session.observe(request.operation, status, clock.monotonic() - started)
+        if len(response.body) > _BODY_MAX:
+            raise AzureUnavailable(f"The response of Azure is larger than {_BODY_MAX // 1024**2} MiB.", status=status)
         retry_after = arm_retry_after_seconds(response, clock.wall())
         header = response.headers.get(_REMAINING_HEADERS[kind], "")
         remaining = int(header) if re.fullmatch(r"[0-9]{1,9}", header) else None
@@ -314,36 +318,24 @@ class ArmClient:
             rate_limiter.block(key, retry_after)
         return response
 
-    async def _receive(self, request: httpx.Request) -> HttpResponse:
-        response = await self._session.http.handle_async_request(request)
-        try:
-            body = bytearray()
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > _BODY_MAX:
-                    raise AzureUnavailable(
-                        f"The response of Azure is larger than {_BODY_MAX // 1024**2} MiB.", status=response.status_code
-                    )
-        finally:
-            await response.aclose()
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return HttpResponse(response.status_code, headers, bytes(body))
-
-    def _url(self, request: ArmRequest) -> httpx.URL:
+    def _url(self, request: ArmRequest) -> str:
         """The URL of a request; a link must have the endpoint's origin, or the token would go to another host."""
         if request.link is None:
             query = urlencode({"api-version": request.api_version, **request.query})
-            return httpx.URL(f"{self._session.endpoint}{request.path}?{query}")
+            return f"{self._session.endpoint}{request.path}?{query}"
+        link = request.link.get_secret_value()
         try:
-            url = httpx.URL(request.link.get_secret_value())
-        except httpx.InvalidURL:
-            url = httpx.URL()
-        if (url.scheme, url.host, url.port) != (self._origin.scheme, self._origin.host, self._origin.port):
+            # As it is, where it can be: a link may be signed, and yarl replaces escapes that are not needed.
+            url = URL(link, encoded=_URL_CHARACTERS.fullmatch(link) is not None)
+            is_at_origin = url.origin() == self._origin.origin() and url.raw_user is None and url.raw_password is None
+        except ValueError:  # also of a link without a host
+            is_at_origin = False
+        if not is_at_origin:
             raise AzureUnavailable(
                 f"The response to {request.operation} has a link to another host than {self._origin.host}, which is "
                 "not followed."
             )
-        return url
+        return str(url)
 
 
 _REMAINING_HEADERS: Final = {
@@ -354,7 +346,7 @@ _REMAINING_HEADERS: Final = {
 }
 
 
-def _http_request(request: ArmRequest, url: httpx.URL, token: SecretStr) -> httpx.Request:
+def _http_request(request: ArmRequest, url: str, token: SecretStr) -> HttpRequest:
     headers = {
         "Accept": "application/json",
         "Accept-Encoding": "gzip, deflate",
@@ -366,7 +358,7 @@ def _http_request(request: ArmRequest, url: httpx.URL, token: SecretStr) -> http
     if request.body is not None:
         headers["Content-Type"] = "application/json"
         content = json.dumps(request.body, default=_secret_value, separators=(",", ":")).encode()
-    return httpx.Request(request.method, url, headers=headers, content=content, extensions=_TIMEOUTS)
+    return HttpRequest(request.method, url, headers, content)
 
 
 def _secret_value(value: object) -> str:

@@ -7,11 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
-import httpx
-
 from defender_devops.azure.arm.rate_limiter import RateLimiter
+from defender_devops.azure.arm.transport import ArmTransport, HttpTransport
 from defender_devops.clock import Clock
-from defender_devops.http_client import open_transport
 
 __all__ = ["ArmSession", "RequestObserver"]
 
@@ -26,8 +24,7 @@ class ArmSession:
     """Shared by the clients of all identities, because nothing in it depends on the identity.
 
     Attributes:
-        http: connections to Azure Resource Manager. A transport without httpx's client: what the client adds
-            (redirects, cookies, a log of URLs) must not get a token or a signed URL.
+        http: connections to Azure Resource Manager.
         endpoint: address of Azure Resource Manager, without a trailing slash.
         rate_limiter: delays requests before Azure rejects them.
         clock: time.
@@ -36,7 +33,7 @@ class ArmSession:
         fence: called before each request that changes something; raises where another replica may lead.
     """
 
-    http: httpx.AsyncBaseTransport
+    http: HttpTransport
     endpoint: str
     rate_limiter: RateLimiter = field(default_factory=RateLimiter)
     clock: Clock = field(default_factory=Clock)
@@ -47,8 +44,9 @@ class ArmSession:
     @classmethod
     def open(cls, endpoint: str, **attributes: Any) -> Self:  # noqa: ANN401 - the attributes beside http and endpoint
         """Open a session with connections of its own."""
-        return cls(open_transport(), endpoint.rstrip("/"), **attributes)
+        endpoint = endpoint.rstrip("/")
+        return cls(ArmTransport(endpoint), endpoint, **attributes)
 
     async def close(self) -> None:
         """Close the connections."""
-        await self.http.aclose()
+        await self.http.close()
