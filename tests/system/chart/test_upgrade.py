@@ -22,7 +22,7 @@ from sandbox.stack.chart import Release, package_chart
 from tests.support.chart.helm import NAMESPACE, RELEASE, ROOT, helm
 from tests.support.chart.installed_operator import release_of
 from tests.support.scenarios.scenario import ACCOUNT, KIND, TENANT, Scenario, wait_for
-from tests.support.scenarios.sign_in_scenario import APP, SignInScenario
+from tests.support.scenarios.sign_in_scenario import APP, TOKENS, SignInScenario
 from tests.system.chart.conftest import CRDS, OPERATING, TEAM, Install, Operate, delete_crds, persistent_parts
 
 RELEASES = sorted(path for path in (ROOT / "tests/data/releases").iterdir() if path.is_dir())
@@ -190,7 +190,11 @@ def present(tmp_path: Path) -> Version:
 
 @pytest.fixture
 def scenario(scenario: Scenario, trusting_cloud: Cloud, tmp_path: Path) -> SignInScenario:
-    """The team's namespace, with a person at a browser."""
+    """The team's namespace, with a person at a browser.
+
+    The garbage collector may not have deleted yet what belonged to the connector of an earlier test.
+    """
+    scenario.kube.delete("Secret", TOKENS, scenario.namespace)
     log = tmp_path / "pod/operator.log"
     return SignInScenario(scenario.kube, scenario.control, scenario.namespace, trusting_cloud.ca, log)
 
