@@ -17,7 +17,7 @@ from acceptance.invisible import INVISIBLE_VARIANTS
 from acceptance.report import variant_flags
 from acceptance.running import Interrupted
 from sandbox.cloud.variants import VARIANTS
-from tests.support.tenant_in_memory import TenantInMemory, run_kit, world_document
+from tests.support.tenant_in_memory import FILE, HOUR, TenantInMemory, run_kit, world_document
 
 SEED = int(os.environ.get("ACCEPTANCE_SEED", "16"))
 
@@ -237,3 +237,38 @@ async def test_an_interruption_restores_before_it_ends(concurrency: str) -> None
     assert interruption.value.restore_failure == ""
     assert await connectors(tenant) == before
     assert len(await tenant.effects()) > 3
+
+
+async def test_annotations_that_somebody_disabled_do_not_hide_what_is_not_configured() -> None:
+    tenant = TenantInMemory({"annotationsDefault": "none"})
+    await tenant.age()
+    connector = f"/subscriptions/{FILE['subscription']}/resourceGroups/{FILE['resourceGroup']}/providers"
+    connector += f"/Microsoft.Security/securityConnectors/{FILE['connector']}"
+    remediation = {"state": "Disabled", "categoryConfigurations": [], "inheritFromParentState": "Disabled"}
+    organization = f"{connector}/devops/default/azureDevOpsOrgs/{FILE['organization']}"
+    body = {"properties": {"actionableRemediation": remediation}}
+    answer = await tenant.direct.arm("PATCH", organization, body, token=await tenant.tokens.token("arm"))
+    assert answer.status == 202
+    tenant.direct.move(60, wall=60)
+    (probe,) = [probe for probe in all_probes(write=False) if probe.name == "organizations"]
+    result = await tenant.run(probes=(probe,))
+    assert set(result.by_verdict(Verdict.DIFFERS)) == {"annotationsDefault"}
+
+
+async def test_two_operations_that_did_not_overlap_show_nothing() -> None:
+    tenant = TenantInMemory()
+    await tenant.age()
+
+    async def handle(request: httpx.Request) -> httpx.Response:
+        answer = await tenant.handle(request)
+        if request.method == "PATCH":
+            tenant.direct.move(HOUR)  # every operation has ended before the next request
+        return answer
+
+    file = tenant.file(expendableConnector="trial")
+    expendable = (file.subscription, file.resource_group, "trial")
+    (probe,) = [probe for probe in all_probes(write=True) if probe.changes]
+    transport = httpx.MockTransport(handle)
+    result = await run_kit(file, transport, tenant.tokens, tenant.clock(), expendable=expendable, probes=(probe,))
+    assert result.by_verdict(Verdict.DIFFERS) == {}
+    assert "lastWins or conflict" in result.by_verdict(Verdict.UNKNOWN)["concurrentOperations"]
