@@ -15,6 +15,9 @@ from acceptance.tenant_file import LostSection
 __all__ = ["PROBE"]
 
 _CLEANUP: Final = timedelta(hours=26)
+_DISCOVERY_MAX: Final = timedelta(hours=10)
+"""After which a discovery run, one in eight hours, has met the loss."""
+
 _SETTLING: Final = timedelta(hours=1)
 _OWN_DENIALS: Final = {"AuthorizationFailed", "InvalidAuthenticationToken", "ExpiredAuthenticationToken"}
 _STATUSES: Final = {401: "unauthorized", 403: "forbidden", 500: "serverError"}
@@ -74,9 +77,11 @@ async def _state_after_loss(tenant: Tenant) -> Observation:
     ]
     if not moments:
         raise Inconclusive("provisioningState is Succeeded, and the organizations have no time")
-    is_newer = max(moments) > section.since
-    evidence = f"Succeeded, the newest organization is {'newer' if is_newer else 'older'} than the loss"
-    return Observation("refreshed" if is_newer else "unchanged", evidence)
+    if max(moments) > section.since:
+        return Observation("refreshed", "Succeeded, the newest organization is newer than the loss")
+    if _seconds_since(tenant, section) < _DISCOVERY_MAX.total_seconds():
+        raise Inconclusive("still Succeeded; ten hours have to pass after the loss for a discovery run")
+    return Observation("unchanged", "Succeeded, the newest organization is older than the loss")
 
 
 async def _message(tenant: Tenant) -> Observation:
@@ -89,6 +94,11 @@ async def _message(tenant: Tenant) -> Observation:
     if "oauth2/token" in message:
         return Observation("quoted", "the message quotes the request")
     return Observation("plain", "a message without the request")
+
+
+def _seconds_since(tenant: Tenant, section: LostSection) -> float:
+    """Return the age of the loss."""
+    return tenant.session.clock.wall() - section.since.timestamp()
 
 
 def _has_changed(rows: list[dict[str, Any]], since: datetime) -> bool:
@@ -106,14 +116,15 @@ async def _assessments_after_loss(tenant: Tenant) -> Observation:
     rows = await tenant.assessment_rows(section.connector)
     if _has_changed(rows, section.since):
         return Observation("moving", "an assessment changed after the loss")
-    if rows and is_anything_moving:
-        return Observation("stale", f"{len(rows)} assessments, none changed after the loss; other connectors' have")
-    if rows:
-        return Observation("stale", f"{len(rows)} assessments; nowhere has one changed after the loss", ("moving",))
-    parsed_now = tenant.session.clock.wall()
-    if parsed_now < (section.since + _CLEANUP).timestamp():
+    is_over = _seconds_since(tenant, section) >= _CLEANUP.total_seconds()
+    if not rows and not is_over:
         raise Inconclusive("no assessment; more than a day has to pass after the loss")
-    return Observation("vanish", "no assessment a day after the loss")
+    if not rows:
+        return Observation("vanish", "no assessment a day after the loss")
+    undecided = (*(() if is_anything_moving else ("moving",)), *(() if is_over else ("vanish",)))
+    control = "have" if is_anything_moving else "have not, either"
+    evidence = f"{len(rows)} assessments, none changed after the loss; those of the working connector {control}"
+    return Observation("stale", evidence, undecided)
 
 
 async def _open_id(tenant: Tenant) -> Observation:

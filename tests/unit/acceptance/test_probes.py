@@ -6,6 +6,7 @@ import asyncio
 import copy
 import os
 import random
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -272,3 +273,28 @@ async def test_two_operations_that_did_not_overlap_show_nothing() -> None:
     result = await run_kit(file, transport, tenant.tokens, tenant.clock(), expendable=expendable, probes=(probe,))
     assert result.by_verdict(Verdict.DIFFERS) == {}
     assert "lastWins or conflict" in result.by_verdict(Verdict.UNKNOWN)["concurrentOperations"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "hours", "observed"),
+    [
+        ("provisioningAfterLoss", "unchanged", 1, ""),
+        ("provisioningAfterLoss", "unchanged", 11, "unchanged"),
+        ("assessmentsWithoutAuthorization", "stale", 1, "stale or moving or vanish"),
+        ("assessmentsWithoutAuthorization", "stale", 20, "stale or vanish"),
+        ("assessmentsWithoutAuthorization", "stale", 28, "stale"),
+        ("assessmentsWithoutAuthorization", "vanish", 20, ""),
+        ("assessmentsWithoutAuthorization", "vanish", 28, "vanish"),
+    ],
+)
+async def test_a_loss_shows_its_consequences_only_after_a_while(
+    name: str, value: str, hours: float, observed: str
+) -> None:
+    tenant = TenantInMemory({name: value})
+    await tenant.age()
+    since = datetime.fromtimestamp(tenant.direct.clock.wall() - hours * HOUR, UTC)
+    (probe,) = [probe for probe in all_probes(write=False) if probe.name == "authorization"]
+    lost = {"connector": "contoso-left", "since": since.isoformat()}
+    result = await tenant.run(probes=(probe,), lost=lost)
+    (row,) = [row for row in result.rows if row.variant == name]
+    assert row.observed == observed, row.evidence
