@@ -277,6 +277,8 @@ class Reconciler:
     def _update_cache(self, cache: ConnectorCache, observation: Observation, execution: ExecutionResult) -> None:
         state = execution.snapshot.cloud
         cache.code = observation.snapshot.code.sha256
+        # The API server adds the finalizer to the newest version only.
+        cache.is_confirmed |= any(isinstance(action, AddFinalizer) for action in execution.actions)
         is_busy = False
         if state.is_known:
             # After a write only the write itself is certain; the next reconcile reads what else it has changed.

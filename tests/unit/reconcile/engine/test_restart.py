@@ -207,3 +207,14 @@ async def test_the_first_write_after_a_start_is_made_once_the_spec_is_confirmed(
             world.edit({"azure": {"tags": {"team": "green"}}})
             await asyncio.sleep(SETTLE)
             assert "PATCH " in arm_requests(world)
+
+
+async def test_a_new_connector_is_not_confirmed_since_its_finalizer_was_added_to_the_newest_version() -> None:
+    world = make_world()
+    async with world.running():
+        await at_rest(world)
+        assert world.kubernetes.reads == []
+        async with world.restarted():
+            world.edit({"azure": {"tags": {"team": "green"}}})
+            await asyncio.sleep(SETTLE)
+            assert world.kubernetes.reads == [KEY.name]

@@ -134,10 +134,12 @@ class FakeKubernetes:
 
     Attributes:
         writes: number of writes that were tried.
+        reads: names of the connectors that were read.
     """
 
     def __init__(self, on_event: Callable[[str, dict[str, Any]], None]) -> None:
         self.writes = 0
+        self.reads: list[str] = []
         self.refuses: OperatorError | None = None
         self._bodies: dict[Key, dict[str, Any]] = {}
         self._version = 1
@@ -166,6 +168,7 @@ class FakeKubernetes:
         return self.apply(self._bodies[Key(namespace, name)], {"status": patch})
 
     async def get(self, namespace: str, name: str) -> dict[str, Any]:
+        self.reads.append(name)
         return self._bodies[Key(namespace, name)]
 
     async def add_finalizer(self, live: Mapping[str, Any]) -> dict[str, Any]:
