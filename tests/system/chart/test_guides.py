@@ -43,28 +43,12 @@ def portal(trusting_cloud: Cloud) -> Iterator[ControlClient]:
         yield control
 
 
-def install_with_workload_identity(follow: Follow) -> list[tuple[Block, str]]:
-    """Follow the pages on a cluster with its own issuer, until the connector is Ready."""
-    prepare = sections(AKS, "Install on AKS", "2.", "3.")
-    return follow([*prepare, *sections(ANY_CLUSTER, "2.", "3."), *sections(AKS, "7.")])
-
-
 def assert_ready(api: KubernetesClient, name: str = "contoso") -> dict[str, Any]:
     """The connector is Ready; return it."""
     connector = api.get(KIND, name, TEAM)
     assert connector is not None
     assert condition(connector, "Ready")["status"] == "True"
     return connector
-
-
-@pytest.mark.usefixtures("portal")
-def test_any_cluster_with_an_issuer_works_without_the_webhook_of_aks(
-    new_cluster: Cluster, api: KubernetesClient, follow: Follow, tmp_path: Path
-) -> None:
-    install_with_workload_identity(follow)
-    assert_ready(api)
-    (trust,) = (call for call in az_calls(tmp_path / "bin") if "federated-credential" in call)
-    assert trust[trust.index("--issuer") + 1] == new_cluster.issuer
 
 
 @pytest.mark.usefixtures("portal")
@@ -79,8 +63,15 @@ def test_any_cluster_with_a_secret(api: KubernetesClient, follow: Follow, tmp_pa
 
 
 @pytest.mark.usefixtures("portal")
-def test_the_security_officer_sees_the_rights_and_stops_everything(api: KubernetesClient, follow: Follow) -> None:
-    install_with_workload_identity(follow)
+def test_any_cluster_with_an_issuer_and_its_security_officer_who_stops_everything(
+    new_cluster: Cluster, api: KubernetesClient, follow: Follow, tmp_path: Path
+) -> None:
+    """Without the webhook of AKS; then the rights, the records, and how to revoke."""
+    prepare = sections(AKS, "Install on AKS", "2.", "3.")
+    follow([*prepare, *sections(ANY_CLUSTER, "2.", "3."), *sections(AKS, "7.")])
+    assert_ready(api)
+    (trust,) = (call for call in az_calls(tmp_path / "bin") if "federated-credential" in call)
+    assert trust[trust.index("--issuer") + 1] == new_cluster.issuer
     outputs: dict[str, list[str]] = {}
     for block, output in follow(shell_blocks(AUDIT)):
         outputs.setdefault(block.heading, []).append(output)
