@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from defender_devops.api.reasons import ConditionType
-from defender_devops.api.schema.model import ApiModel, Generation, Text, Timestamp, whole_seconds
+from defender_devops.api.schema.model import ApiModel, Generation, Text, Timestamp
 from defender_devops.text import printable
 
 MESSAGE_MAX_BYTES: Final = 1024
@@ -100,24 +100,22 @@ def is_true(conditions: Iterable[Condition], condition_type: str) -> bool:
 
 
 def set_condition(conditions: Iterable[Condition], new: Condition, now: datetime) -> Conditions:
-    """Add a condition or replace the one of its type.
+    """Add a condition or replace the one of its type; see `update_condition`.
 
     Args:
         conditions: those in the status.
-        new: its lastTransitionTime is not used; its message is truncated to the limit.
+        new: its lastTransitionTime is not used.
         now: becomes lastTransitionTime if the condition's status changes.
-
-    Returns:
-        All conditions in the order of `ConditionType`, unknown types last.
     """
-    previous = find_condition(conditions, new.type)
-    is_unchanged = previous is not None and previous.status == new.status
-    since = previous.last_transition_time if previous is not None and is_unchanged else None
-    merged = new.model_copy(
-        update={"last_transition_time": since or whole_seconds(now), "message": truncate_message(new.message)}
+    return update_condition(
+        tuple(conditions),
+        new.type,
+        new.status,
+        reason=new.reason,
+        message=new.message,
+        generation=new.observed_generation,
+        now=now,
     )
-    other_conditions = (condition for condition in conditions if condition.type != new.type)
-    return tuple(sorted((*other_conditions, merged), key=_position))
 
 
 def update_condition(
@@ -127,10 +125,10 @@ def update_condition(
     *,
     reason: str,
     message: str,
-    generation: int,
+    generation: int | None,
     now: datetime,
 ) -> Conditions:
-    """Set a condition; return the same conditions if it says that already, as nearly all do in nearly all reconciles.
+    """Add a condition or replace the one of its type.
 
     Args:
         conditions: those in the status.
@@ -140,25 +138,31 @@ def update_condition(
         message: truncated to the limit.
         generation: metadata.generation of the spec that it describes.
         now: becomes lastTransitionTime if the condition's status changes.
+
+    Returns:
+        All conditions in the order of `ConditionType`, unknown types last; the same ones where nothing changes, as in
+        nearly all reconciles.
     """
     previous = find_condition(conditions, condition_type)
+    since = previous.last_transition_time if previous is not None and previous.status == status else None
     if (
         previous is not None
-        and previous.status == status
+        and since is not None
         and previous.reason == reason
         and previous.message == message
         and previous.observed_generation == generation
-        and previous.last_transition_time is not None
     ):
         return conditions
     new = Condition(
         type=condition_type,
         status=status,
         observed_generation=generation,
+        last_transition_time=since or now,
         reason=reason,
         message=truncate_message(message),
     )
-    return set_condition(conditions, new, now)
+    other_conditions = (condition for condition in conditions if condition.type != condition_type)
+    return tuple(sorted((*other_conditions, new), key=_position))
 
 
 def remove_condition(conditions: Iterable[Condition], *condition_types: str) -> Conditions:

@@ -36,8 +36,7 @@ Generation = Annotated[StrictInt, Field(ge=-1), WithJsonSchema({"type": "integer
 Count = Annotated[StrictInt, Field(ge=0), WithJsonSchema({"type": "integer", "format": "int64", "minimum": 0})]
 
 
-def whole_seconds(value: datetime) -> datetime:
-    """Return a time as metav1.Time stores it: in UTC, without a fraction of a second."""
+def _whole_seconds(value: datetime) -> datetime:
     if not value.microsecond and not value.utcoffset():  # nearly all: avoids a copy
         return value
     try:
@@ -59,7 +58,7 @@ Only on writing: escaping on reading could make a text longer than its limit, an
 
 Timestamp = Annotated[
     AwareDatetime,
-    AfterValidator(whole_seconds),
+    AfterValidator(_whole_seconds),
     PlainSerializer(_rfc3339, return_type=str),
     WithJsonSchema({"type": "string", "format": "date-time", "maxLength": 32}),
 ]
