@@ -6,16 +6,31 @@ Nothing of kopf's own is written to the objects.
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 import kopf
+import structlog
 
 from defender_devops.api.names import GROUP
+from defender_devops.backoff import Backoff
 from defender_devops.cluster.kubeconfig.credentials import Credentials, CredentialsLoader
 from defender_devops.errors import KubernetesRefused, KubernetesUnavailable
 from defender_devops.handlers.events import EventReceiver, register_handlers
+from defender_devops.text import printable
 
 __all__ = ["watch_resources"]
+
+_RESTART: Final = Backoff(initial=0.5, maximum=10.0)
+_ENDS_MAX: Final = 6
+_ENDS_PERIOD: Final = 600.0
+"""Seconds in which the watches may not end that often: a permission that is missing is shown by the process's end."""
+
+_CAUSE_MAX: Final = 400
+
+_log: Final = structlog.get_logger(__name__)
 
 
 class _NoDiffs(kopf.DiffBaseStorage):
@@ -39,6 +54,9 @@ async def watch_resources(
 ) -> None:
     """Watch both resources until cancelled.
 
+    kopf ends for good after an error that it does not expect, such as an ERROR event of a server whose cache is behind,
+    or an empty list. It is started again then, and lists both kinds anew.
+
     kopf's own way to run takes every task of the event loop for one of its own and cancels it at the end, and installs
     signal handlers. Its tasks are started and ended here instead.
 
@@ -49,7 +67,7 @@ async def watch_resources(
         on_started: called once kopf has started, to install the operator's signal handlers again.
 
     Raises:
-        KubernetesUnavailable: a watch has ended for good, and only a restart of the process helps.
+        KubernetesUnavailable: the watches have ended too often, and only a restart of the process helps.
         KubernetesRefused: the kubeconfig has a field that kopf does not support.
     """
     credentials = await credentials_loader.credentials()
@@ -68,6 +86,25 @@ async def watch_resources(
     async def log_in(**_: object) -> kopf.ConnectionInfo:
         return _connection_info(await credentials_loader.credentials(refused=True))
 
+    # The causes are logged below, without the tracebacks of an outage.
+    for name in ("kopf._core.reactor.orchestration", "kopf._core.reactor.running"):
+        logging.getLogger(name).addFilter(_has_no_traceback)
+    clock = asyncio.get_running_loop().time
+    ends: deque[float] = deque(maxlen=_ENDS_MAX)
+    while True:
+        cause = await _run_watches(registry, namespaces, on_started)
+        ends.append(clock())
+        if len(ends) == _ENDS_MAX and ends[-1] - ends[0] < _ENDS_PERIOD:
+            raise KubernetesUnavailable(f"A watch has ended: {cause}.")
+        delay = _RESTART.delay(len(ends), 0.0)
+        _log.warning("watches interrupted", cause=cause, retry_in=delay)
+        await asyncio.sleep(delay)
+
+
+async def _run_watches(
+    registry: kopf.OperatorRegistry, namespaces: tuple[str, ...], on_started: Callable[[], None]
+) -> str:
+    """Run kopf until one of its tasks ends, and return the cause."""
     tasks = await kopf.spawn_tasks(
         registry=registry,
         settings=_settings(scoped=bool(namespaces)),
@@ -78,12 +115,20 @@ async def watch_resources(
     on_started()
     try:
         ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        causes = [str(task.exception()) for task in ended if not task.cancelled() and task.exception()]
-        raise KubernetesUnavailable(f"A watch has ended: {'; '.join(causes) or 'the cause is unknown'}.")
+        causes = [task.exception() for task in ended if not task.cancelled()]
+        return "; ".join(_describe(cause) for cause in causes if cause is not None) or "the cause is unknown"
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _describe(cause: BaseException) -> str:
+    return printable(f"{type(cause).__name__}: {cause}".removesuffix(": "))[:_CAUSE_MAX]
+
+
+def _has_no_traceback(record: logging.LogRecord) -> bool:
+    return record.exc_info is None
 
 
 def _connection_info(credentials: Credentials) -> kopf.ConnectionInfo:
