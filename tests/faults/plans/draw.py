@@ -39,10 +39,16 @@ SPECS: Final[tuple[Mapping[str, Any], ...]] = (
 CONNECTORS: Final = "/azuredevopsconnectors"
 DECLARED: Final = "/devopsorganizations"
 SECRETS: Final = "/secrets"
-GONE: Final = (
+ERROR_EVENTS: Final = tuple(
     '{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure",'
-    '"message":"too old resource version","reason":"Expired","code":410}}'
+    f'"message":"{message}","reason":"{reason}","code":{code}}}}}'
+    for message, reason, code in (
+        ("too old resource version", "Expired", 410),
+        ("Too large resource version: 9999999, current: 9", "Timeout", 504),
+        ("etcdserver: mvcc: required revision has been compacted", "InternalError", 500),
+    )
 )
+"""What a watch ends with: the history is compacted, or the server that was restarted is behind."""
 
 
 def rule(server: str, action: Action, **values: Any) -> Step:  # noqa: ANN401 - fields of a rule
@@ -152,7 +158,14 @@ def draw_unseen(random: Random) -> tuple[Steps, bool]:
             change = random.choice((_edits, _recreated))(random)
             steps += [away, gone, Step("cut", {"path": path, "orderly": random.random() < 0.5}), *change]
         case "expired":
-            expired = rule(KUBERNETES, Action.EVENT, path=path, watch=True, body=GONE, times=random.randint(1, 3))
+            expired = rule(
+                KUBERNETES,
+                Action.EVENT,
+                path=path,
+                watch=True,
+                body=random.choice(ERROR_EVENTS),
+                times=random.randint(1, 3),
+            )
             steps += [expired, *_edits(random)]
         case "merged":
             dropped = rule(KUBERNETES, Action.DROP, path=CONNECTORS, watch=True, event="MODIFIED contoso")
@@ -183,7 +196,7 @@ def draw_unseen(random: Random) -> tuple[Steps, bool]:
 
 def draw_silent(random: Random) -> tuple[Steps, bool]:
     """Return a plan in which watches are silent until the operator's own time-out."""
-    path = random.choice((CONNECTORS, DECLARED))
+    path = random.choice((CONNECTORS, DECLARED, SECRETS))
     silence = rule(KUBERNETES, Action.SILENCE, path=path, watch=True, times=1)
     return [*_connected(random), silence, *_edits(random), apply(random.choice(SPECS)), Step("reach")], True
 
