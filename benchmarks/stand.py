@@ -55,6 +55,7 @@ class Stand:
         subject: the running subject.
         connectors: how many the world has organizations for.
         throttled: whether all of them are in one subscription.
+        cloud: process of the simulated cloud.
         metrics: URL of the operator's metrics; empty for another subject.
     """
 
@@ -64,12 +65,23 @@ class Stand:
     subject: ManagedProcess
     connectors: int
     throttled: bool
+    cloud: psutil.Process
     metrics: str = ""
 
     @property
     def process(self) -> psutil.Process:
         """The subject's process, to be measured."""
         return psutil.Process(self.subject.pid)
+
+    def cpu_of_environment(self) -> dict[str, float]:
+        """Return the processor time of what the subject shares the machine with, in seconds, by name."""
+        this = psutil.Process()
+        cluster = [child for child in this.children() if child.pid not in {self.subject.pid, self.cloud.pid}]
+        return {
+            "the cloud": _cpu_seconds(self.cloud),
+            "the cluster": sum(_cpu_seconds(process) for process in cluster),
+            "the load": _cpu_seconds(this),
+        }
 
     def restart(self, *, is_killed: bool) -> None:
         """End the subject with SIGKILL or SIGTERM, start it again and wait until it is ready."""
@@ -87,6 +99,11 @@ class Stand:
         """Connectors by number, each with five organizations of its own."""
         for number in range(first, self.connectors if last is None else last):
             yield _manifest(number, self.subscription(number))
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return times.user + times.system
 
 
 @asynccontextmanager
@@ -138,7 +155,9 @@ async def stand(
                 return _start_yardstick(log, cluster), ""
 
             process, metrics = start()
-            place = Stand(load, control, start, process, connectors, throttled, metrics)
+            place = Stand(
+                load, control, start, process, connectors, throttled, psutil.Process(cloud.process.pid), metrics
+            )
             try:
                 yield place
                 place.subject.check()
