@@ -63,7 +63,7 @@ PLACES = (
     Place("deploy/gitops/argocd/applications.yaml", rf"targetRevision: v{_SEMANTIC}$"),
     Place("deploy/gitops/flux/operator.yaml", rf"tag: v{_SEMANTIC}$"),
     Place("README.md", rf"defender-devops-operator:{_SEMANTIC}\b"),
-    Place("docs/install-aks.md", rf"defender-devops-operator:{_SEMANTIC}\b"),
+    Place("docs/install-*.md", rf"defender-devops-operator:{_SEMANTIC}\b"),
     # The chart's golden renders: what a release changes in them is the version alone.
     Place("tests/data/chart/renders/*.yaml", rf"app\.kubernetes\.io/version: {_SEMANTIC}$"),
     Place("tests/data/chart/renders/*.yaml", rf"helm\.sh/chart: defender-devops-operator-{_SEMANTIC}$"),
