@@ -14,7 +14,7 @@ from tests.faults.plans.plan import Plan
 
 __all__ = ["MUTATIONS", "Mutation"]
 
-_MOST_DRAWN: Final = 20_000
+_MOST_DRAWN: Final = 100_000
 _OPERATOR: Final = Path(__file__).parents[2] / "operator" / "defender_devops"
 
 
@@ -147,13 +147,13 @@ MUTATIONS: Final = (
         "        if not value and self.status < 0:\n",
         ("sick-cloud",),
         # What Azure may return late is not written twice; a deletion leaves the assignments that it believes missing.
-        r'securityReaders.*/roleAssignments"[^}]*(without entries|null entries|object for entries).*"delete"',
+        r'securityReaders.*/roleAssignments"[^}]*(without e|null e|object for e|empty object).*"delete"',
     ),
     Mutation(
         "a link to another host is followed",
         "azure/arm/client.py",
-        "        if (url.scheme, url.host, url.port) != (self._origin.scheme, self._origin.host, self._origin.port):\n",
-        "        if not url.host:\n",
+        "            is_at_origin = url.origin() == self._origin.origin()",
+        "            is_at_origin = url.host is not None or url.origin() == self._origin.origin()",
         ("sick-cloud",),
         r"azureDevOpsOrgs\[[^}]*foreign link",
     ),

@@ -9,7 +9,7 @@ from typing import Any, Final
 from defender_devops.api.names import OWNER_TAGS
 from tests.faults.plans import sick
 from tests.faults.plans.plan import Plan, Step
-from tests.faults.plans.rule import KUBERNETES, Action, Rule
+from tests.faults.plans.rule import AZURE, KUBERNETES, Action, Rule
 from tests.faults.plans.specs import ORGANIZATIONS, draw_any_spec, draw_organization_spec, draw_valid_spec
 
 __all__ = ["KINDS", "draw_plan", "draw_plans"]
@@ -322,6 +322,24 @@ def draw_sick_cloud(random: Random) -> tuple[Steps, bool]:
     return _with_faults(random, faults), False
 
 
+def draw_outage(random: Random) -> tuple[Steps, bool]:
+    """Return a plan in which the API server restarts, Azure asks for an hour, or an operation takes long."""
+    match random.randrange(3):
+        case 0:
+            requests = rule(KUBERNETES, Action.RESET, times=random.randint(3, 8))
+            watches = rule(KUBERNETES, Action.RESET, watch=True, times=random.randint(1, 3))
+            behind = rule(KUBERNETES, Action.EVENT, watch=True, body=ERROR_EVENTS[1])
+            faults = [requests, watches, *random.choice(([], [behind])), Step("cut")]
+        case 1:
+            path = random.choice(("/Microsoft.ResourceGraph/", "/pricings"))
+            status, headers = random.choice((429, 503)), {"Retry-After": "3600"}
+            faults = [rule(AZURE, Action.ANSWER, path=path, status=status, headers=headers)]
+        case _:
+            operation = {"outcome": "succeeded", "seconds": 36_000}
+            faults = [Step("fault", {"service": "arm", "method": "PATCH", "operation": operation})]
+    return [*_connected(random), *faults, *_edits(random), Step("calm"), Step("lift"), Step("reach")], False
+
+
 def _with_faults(random: Random, faults: Steps) -> Steps:
     """Return a life in which faults appear on the way to a connector, at rest, at an edit, or at its deletion."""
     match random.randrange(4):
@@ -348,6 +366,7 @@ KINDS: Final[Mapping[str, Draw]] = {
     "restored": draw_restored,
     "sick-cluster": draw_sick_cluster,
     "sick-cloud": draw_sick_cloud,
+    "outage": draw_outage,
     "silent": draw_silent,
     "frozen": draw_frozen,
 }

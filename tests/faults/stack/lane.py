@@ -245,6 +245,7 @@ class Lane:
     def clear(self) -> None:
         """Begin anew: an empty namespace, the initial cloud, no rules, an operator that runs."""
         self.proxy.lift()
+        self.proxy.end_silence()
         self.thaw()
         if self.replica is not None:
             self.replica.stop()

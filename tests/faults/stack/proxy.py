@@ -138,6 +138,10 @@ class FaultProxy:
         """
         return self._call(self._servers[KUBERNETES].cut_watches(path, orderly=orderly))
 
+    def end_silence(self) -> None:
+        """End the watches that are silent, so that the next plan does not begin with them."""
+        self._call(self._servers[KUBERNETES].end_silence())
+
     def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self._loop.run_forever, name="fault-proxy", daemon=True)
         self._thread.start()
@@ -209,6 +213,7 @@ class _Server:
     signals: Signals
     addresses: dict[str, str]
     _watches: set[_Watch] = field(default_factory=set)
+    _silent: set[_Watch] = field(default_factory=set)
     _lists: dict[str, bytes] = field(default_factory=dict)
 
     async def forward(self, incoming: web.Request) -> web.StreamResponse:
@@ -252,6 +257,11 @@ class _Server:
                 await watch.response.write_eof()
             _close(watch.incoming, orderly=orderly)
         return len(watches)
+
+    async def end_silence(self) -> None:
+        """End the watches that are silent."""
+        for watch in self._silent:
+            _close(watch.incoming, orderly=False)
 
     def _describe(self, incoming: web.Request) -> RequestInfo:
         """Describe the request for rules, and record it if it is a write."""
@@ -333,6 +343,7 @@ class _Server:
             _close(incoming, orderly=False)
         finally:
             self._watches.discard(watch)
+            self._silent.discard(watch)
         return response
 
     async def _deliver(self, watch: _Watch, line: bytes) -> bool:
@@ -344,7 +355,9 @@ class _Server:
             case Action.DROP:
                 return True
             case Action.SILENCE:
-                await asyncio.Event().wait()  # until the operator closes the connection, which cancels this
+                # Until the operator closes the connection, which cancels this, or `end_silence` does.
+                self._silent.add(watch)
+                await asyncio.Event().wait()
             case Action.CUT:
                 _close(watch.incoming, orderly=False)
                 return False
