@@ -12,6 +12,7 @@ from http import HTTPStatus
 import pytest
 import yaml
 
+from defender_devops.api.names import FINALIZER
 from sandbox.cloud.control.client import ControlClient
 from sandbox.cluster import Cluster, KubernetesClient
 from sandbox.cluster.client import Manifest, condition
@@ -159,8 +160,11 @@ def claim_by_a_former_release(stage: Stage) -> None:
 def adopt_as_service_account(stage: Stage, people: People) -> None:
     account = {"apiVersion": "v1", "kind": "ServiceAccount"}
     stage.kube.apply({**account, "metadata": {"name": SERVICE_ACCOUNT, "namespace": GRANTED}})
-    people.prepare(service_account_connector())
-    stage.kube.apply(service_account_connector())
+    manifest = service_account_connector()
+    people.prepare(manifest)
+    # As after a start of the operator, which reads a connector of its own once more before it changes Azure.
+    manifest["metadata"]["finalizers"] = [FINALIZER]
+    stage.kube.apply(manifest)
     wait(stage, "northwind", "Ready", GRANTED)
 
 
