@@ -331,10 +331,10 @@ class _Server:
     ) -> web.StreamResponse:
         """Stream the events of a watch until one of both sides ends it."""
         response = web.StreamResponse(status=answer.status, headers=_end_to_end(answer.headers))
-        await response.prepare(incoming)
         watch = _Watch(request, incoming, response)
         self._watches.add(watch)
         try:
+            await response.prepare(incoming)
             async for line in _lines(answer.content):
                 if not await self._deliver(watch, line):
                     break
