@@ -271,8 +271,10 @@ class Reconciler:
             pending = replace(configuration, provisioning_state=ProvisioningState.PENDING, status_message="")
             snapshot = replace(snapshot, cloud=replace(snapshot.cloud, configuration=pending))
         status_report = report(Assessment(_with_live_conditions(snapshot, live)), None, self.clock())
-        version = live["metadata"]["resourceVersion"]
+        version, authorization = live["metadata"]["resourceVersion"], snapshot.connector.status.authorization
         await self.status_writer.write_connector(key, status_report.status.dump(), version=version)
+        if authorization is not None and authorization.code_hash is not None:
+            self.gatherer.codes.record_sent(snapshot.connector.metadata.uid, authorization.code_hash)
 
     def _update_cache(self, cache: ConnectorCache, observation: Observation, execution: ExecutionResult) -> None:
         state = execution.snapshot.cloud

@@ -22,6 +22,9 @@ from defender_devops.reconcile.facts.snapshot import AuthorizationCode
 
 __all__ = ["OneTimeCodes"]
 
+_SENT_MAX: Final = 10
+"""Codes of a connector that are remembered."""
+
 _log: Final = structlog.get_logger(__name__)
 
 
@@ -73,6 +76,7 @@ class OneTimeCodes:
     pasted: PastedCodes
     version: Callable[[str, str], str | None] = lambda _namespace, _name: None
     _cache: dict[str, _CachedCode] = field(default_factory=dict)
+    _sent: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     async def read(self, connector: AzureDevOpsConnector) -> tuple[AuthorizationCode, SecretStr | None]:
         """Return the state of the code, and the code itself unless it was sent before.
@@ -105,9 +109,14 @@ class OneTimeCodes:
             self._cache[uid] = _CachedCode(versions, reference, code)
         return code, value
 
+    def record_sent(self, uid: str, digest: str) -> None:
+        """Remember that a code is about to be sent, should a status from before that be restored."""
+        self._sent[uid] = (*self._sent.get(uid, ()), digest)[-_SENT_MAX:]
+
     def forget(self, uid: str) -> None:
         """Drop everything about a deleted connector."""
         self._cache.pop(uid, None)
+        self._sent.pop(uid, None)
 
     async def _read(
         self, connector: AzureDevOpsConnector, reference: SecretKeyRef
@@ -133,6 +142,15 @@ class OneTimeCodes:
             problem = (
                 f"The one-time code in Secret {reference.name} was sent for connector {other.name}, and works "
                 "only once. Give each connector a Secret of its own, with a code of its own."
+            )
+            return AuthorizationCode(problem=problem, refused=True), None
+        if digest in self._sent.get(metadata.uid, ()) and digest not in used_code_hashes(
+            connector.status.authorization
+        ):
+            problem = (
+                f"The one-time code in Secret {reference.name} was sent before, which the status no longer records: it "
+                "was replaced by an older one. The code is not sent again. Put a new one there if Defender has to be "
+                "authorized again."
             )
             return AuthorizationCode(problem=problem, refused=True), None
         state = _as_state(code)

@@ -150,3 +150,22 @@ async def test_an_unusual_code_is_returned_with_a_warning_and_logged_until_it_wa
     assert code is None
     assert state.warning
     assert capsys.readouterr().out == ""
+
+
+async def test_a_code_that_this_process_sent_is_not_sent_again_after_an_older_status_was_restored(
+    codes: OneTimeCodes,
+) -> None:
+    restored = with_code(sent="an older code")
+    codes.record_sent(restored.metadata.uid, sha256_hex(SecretStr(CODE)))
+    state, code = await codes.read(restored)
+    assert (state.refused, code) == (True, None)
+    assert "was sent before" in str(state.problem)
+    codes.forget(restored.metadata.uid)
+    assert (await codes.read(restored))[1] is not None
+
+
+async def test_another_code_is_sent_after_an_older_status_was_restored(codes: OneTimeCodes, cluster: Cluster) -> None:
+    restored = with_code(sent="an older code")
+    codes.record_sent(restored.metadata.uid, sha256_hex(SecretStr(CODE)))
+    cluster.code = OTHER_CODE
+    assert (await codes.read(restored))[1] is not None
