@@ -45,7 +45,7 @@ ERROR_EVENTS: Final = tuple(
     for message, reason, code in (
         ("too old resource version", "Expired", 410),
         ("Too large resource version: 9999999, current: 9", "Timeout", 504),
-        ("etcdserver: mvcc: required revision has been compacted", "InternalError", 500),
+        ("etcdserver: mvcc: required revision has been compacted", "Unknown", 500),
     )
 )
 """What a watch ends with: the history is compacted, or the server that was restarted is behind."""

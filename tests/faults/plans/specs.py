@@ -133,4 +133,5 @@ def _draw_tags(random: Random) -> dict[str, str]:
     most = _spec_schema("azuredevopsconnectors")["properties"]["azure"]["properties"]["tags"]["maxProperties"]
     if random.random() < 0.1:
         return {f"tag-{number:02}": str(random.randint(0, 9)) for number in range(most)}
-    return {name: random.choice(("blue", "green", "")) for name in random.sample(_TAGS, random.randint(0, 3))}
+    # Never empty: where a manager had keys before, server-side apply makes null of an empty object (Kubernetes 1.37).
+    return {name: random.choice(("blue", "green", "")) for name in random.sample(_TAGS, random.randint(1, 3))}
