@@ -53,8 +53,17 @@ def crds(api: KubernetesClient) -> list[str]:
 def delete_crds(api: KubernetesClient) -> None:
     for name in CRDS:
         api.delete("CustomResourceDefinition", name)
+    wait_crds_deleted(api)
+
+
+def wait_crds_deleted(api: KubernetesClient) -> None:
+    """Wait until the API server has deleted the CRDs.
+
+    That can take minutes for a CRD that was created a moment before: the storage of its resources is then not ready,
+    and the API server tries again ever more rarely (operator-framework/operator-controller issue 1437).
+    """
     for name in CRDS:
-        api.wait_deleted("CustomResourceDefinition", name)
+        api.wait_deleted("CustomResourceDefinition", name, timeout=300)
 
 
 @pytest.fixture(scope="session")

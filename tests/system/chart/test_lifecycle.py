@@ -16,7 +16,16 @@ from sandbox.cluster.client import Manifest, condition
 from sandbox.stack.chart import package_chart
 from tests.support.chart.helm import CHART, NAMESPACE, RELEASE, ROOT
 from tests.support.scenarios.scenario import KIND, SUBSCRIPTION, TENANT, Scenario
-from tests.system.chart.conftest import CRDS, OPERATING, TEAM, Install, Operate, crds, persistent_parts
+from tests.system.chart.conftest import (
+    CRDS,
+    OPERATING,
+    TEAM,
+    Install,
+    Operate,
+    crds,
+    persistent_parts,
+    wait_crds_deleted,
+)
 
 PREVIOUS = ROOT / "tests/data/chart/previous/defender-devops-operator-0.0.9.tgz"
 """The packaged previous chart, whose CRDs and permissions differ from the present ones."""
@@ -90,8 +99,7 @@ def test_uninstall_deletes_the_crds_unless_they_are_kept(api: KubernetesClient, 
     release = install(crds={"keep": False})
     assert crds(api) == [*CRDS]
     release.uninstall()
-    for name in CRDS:
-        api.wait_deleted("CustomResourceDefinition", name)
+    wait_crds_deleted(api)
     assert release_objects(api) == []
 
 
@@ -160,8 +168,7 @@ def test_deleting_connectors_first_and_the_operator_last_leaves_no_object(
         api.delete("CustomResourceDefinition", name)
     for name in (NAMESPACE, TEAM):
         api.delete("Namespace", name)
-    for name in CRDS:
-        api.wait_deleted("CustomResourceDefinition", name)
+    wait_crds_deleted(api)
     for name in (NAMESPACE, TEAM):
         api.wait_deleted("Namespace", name)
 
@@ -206,8 +213,7 @@ def test_the_documented_command_removes_a_stuck_finalizer_without_changing_azure
     api.wait("CustomResourceDefinition", CRDS[0], until=terminating)
     scenario.wait_until(lambda body: body["metadata"].get("deletionTimestamp"))
     shell(empty_cluster, "If the operator was uninstalled first")
-    for name in CRDS:
-        api.wait_deleted("CustomResourceDefinition", name)
+    wait_crds_deleted(api)
     assert in_azure(scenario) == azure_connector
     assert azure_connector["tags"].keys() >= OWNER_TAGS
 
