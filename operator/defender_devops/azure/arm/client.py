@@ -15,6 +15,7 @@ from enum import Enum
 from typing import Any, Final, Self
 from urllib.parse import urlencode
 
+import aiohttp
 from pydantic import SecretStr
 from yarl import URL
 
@@ -298,10 +299,13 @@ class ArmClient:
                     f"{WILL_RETRY}"
                 ) from None
             except NETWORK_ERRORS as error:
+                raise AzureUnavailable(self._connection_failure(request, error)) from None
+            except ValueError as error:  # aiohttp's of control characters in a header, and of a host that IDNA excludes
                 raise AzureUnavailable(
-                    f"The connection to Azure ({self._origin.host}) failed with {type(error).__name__} during the "
-                    f"request to {request.operation}. {WILL_RETRY} If the problem persists, check DNS, proxies and "
-                    "network policies."
+                    f"The request to {request.operation} cannot be sent ({type(error).__name__}): the token contains "
+                    f"control characters, or {self._origin.host} or the proxy has an invalid host name. {WILL_RETRY} "
+                    "If the problem persists, check DEFENDER_DEVOPS_ARM_ENDPOINT, HTTPS_PROXY and where the token "
+                    "comes from."
                 ) from None
             finally:
                 self._session.observe(request.operation, status, clock.monotonic() - started)
@@ -318,6 +322,24 @@ class ArmClient:
             rate_limiter.block(key, retry_after)
         return response
 
+    def _connection_failure(self, request: ArmRequest, error: Exception) -> str:
+        """Return the message of a network error: without the error's own text, which may contain the request."""
+        if isinstance(error, aiohttp.ClientHttpProxyError):
+            return (
+                f"The proxy between the operator and Azure ({self._origin.host}) refused the request to "
+                f"{request.operation} with HTTP {error.status}. {WILL_RETRY} If the problem persists, check the user "
+                "and password in HTTPS_PROXY, and whether the proxy allows this host."
+            )
+        if isinstance(error, aiohttp.ClientProxyConnectionError):
+            return (
+                f"The proxy between the operator and Azure ({self._origin.host}) cannot be reached for the request to "
+                f"{request.operation}. {WILL_RETRY} If the problem persists, check the address in HTTPS_PROXY."
+            )
+        return (
+            f"The connection to Azure ({self._origin.host}) failed with {type(error).__name__} during the request to "
+            f"{request.operation}. {WILL_RETRY} If the problem persists, check DNS, proxies and network policies."
+        )
+
     def _url(self, request: ArmRequest) -> str:
         """The URL of a request; a link must have the endpoint's origin, or the token would go to another host."""
         if request.link is None:
@@ -327,15 +349,18 @@ class ArmClient:
         try:
             # As it is, where it can be: a link may be signed, and yarl replaces escapes that are not needed.
             url = URL(link, encoded=_URL_CHARACTERS.fullmatch(link) is not None)
-            is_at_origin = url.origin() == self._origin.origin() and url.raw_user is None and url.raw_password is None
-        except ValueError:  # also of a link without a host
+            is_at_origin = _host_and_port(url) == _host_and_port(self._origin) and not (
+                url.raw_user or url.raw_password
+            )
+        except ValueError:
             is_at_origin = False
         if not is_at_origin:
             raise AzureUnavailable(
                 f"The response to {request.operation} has a link to another host than {self._origin.host}, which is "
                 "not followed."
             )
-        return str(url)
+        # Of the link only path and query are sent, so that no difference between parsers can choose another host.
+        return f"{self._origin.origin()}{url.raw_path_qs}"
 
 
 _REMAINING_HEADERS: Final = {
@@ -344,6 +369,11 @@ _REMAINING_HEADERS: Final = {
     OperationKind.DELETES: "x-ms-ratelimit-remaining-subscription-deletes",
     OperationKind.RESOURCE_GRAPH: "x-ms-user-quota-remaining",
 }
+
+
+def _host_and_port(url: URL) -> tuple[str, str | None, int | None]:
+    """Return scheme, host and port; Azure returns links with other case, and with port 443 (RFC 3986, section 6.2)."""
+    return url.scheme, url.raw_host and url.raw_host.lower(), url.port
 
 
 def _http_request(request: ArmRequest, url: str, token: SecretStr) -> HttpRequest:

@@ -23,6 +23,8 @@ _TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=
 requests in flight."""
 
 _CHUNK: Final = 64 * 1024
+_NOT_ADDED: Final = ("Content-Type",)
+"""Headers that aiohttp would add to a request without a body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ class ArmTransport:
             URL(request.url, encoded=True),
             headers=request.headers,
             data=request.body,
+            skip_auto_headers=_NOT_ADDED,
             allow_redirects=False,
             timeout=_TIMEOUT,
             proxy=proxy.url if proxy else None,
@@ -91,7 +94,11 @@ class ArmTransport:
                 body += chunk
                 if len(body) > body_max:
                     break
-            headers = {name.lower(): value for name, value in response.headers.items()}
+            headers: dict[str, str] = {}
+            for name, value in response.headers.items():
+                key = name.lower()
+                # A repeated header is a list (RFC 9110, section 5.3): there may be several WWW-Authenticate.
+                headers[key] = f"{headers[key]}, {value}" if key in headers else value
             return HttpResponse(response.status, headers, bytes(body[: body_max + 1]))
 
     async def close(self) -> None:

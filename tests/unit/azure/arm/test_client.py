@@ -3,7 +3,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
+import re
 import uuid
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -11,6 +13,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
+from yarl import URL
 
 from defender_devops.azure.arm.client import ArmRequest, RetryPolicy, arm_path
 from defender_devops.azure.arm.rate_limiter import OperationKind
@@ -327,6 +330,25 @@ async def test_a_list_is_read_to_its_last_page() -> None:
         "https://management.example:444/next",
         "https://management.example.evil.example/next",
         "https://management.example@evil.example/next",
+        "https://management.example:443@evil.example/next",
+        "https://user:password@management.example/next",
+        r"https://management.example\@evil.example/next",
+        r"https://evil.example\@management.example/next",
+        "https://evil.example#@management.example/next",
+        "https://evil.example?@management.example/next",
+        "https://management.example\n.evil.example/next",
+        "https://management%2eexample/next",
+        "https://management.example%00.evil.example/next",
+        "https://management.example./next",
+        "https://m\u0430nagement.example/next",
+        "https://[management.example]/next",
+        "https://[::1]/next",
+        "https://management.example:99999/next",
+        f"https://{'a' * 64}.example/next",
+        "//management.example/next",
+        "///management.example/next",
+        "https:///management.example/next",
+        "https:management.example/next",
         "/next",
         "https://[",
         "x" * 70000,
@@ -337,6 +359,48 @@ async def test_a_link_to_another_host_is_not_followed(link: str) -> None:
     with pytest.raises(AzureUnavailable, match="not followed"):
         await azure.arm.values(GET)
     assert len(azure.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("link", "path"),
+    [
+        ("https://MANAGEMENT.example/next?s=%2F", "/next?s=%2F"),
+        ("HTTPS://management.example:443/next?s=%2F", "/next?s=%2F"),
+        ("https://management.example:/next", "/next"),
+        ("https://management.example?s=1", "/?s=1"),
+        ("https://management.example//evil.example/next", "//evil.example/next"),
+        ("https://management.example/next#fragment", "/next"),
+        ("https://management.example/a b\r\nX: y?s=%2F", "/a%20bX:%20y?s=/"),
+        ("https://management.example/?next=https://evil.example/@x", "/?next=https://evil.example/@x"),
+    ],
+)
+async def test_a_link_to_the_endpoint_in_another_spelling_is_followed(link: str, path: str) -> None:
+    azure = azure_with(page([], link), page([{"n": 1}]))
+    assert await azure.arm.values(GET) == [{"n": 1}]
+    assert str(azure.requests[1].url) == f"{ENDPOINT}{path}"
+
+
+PARTS_OF_LINKS = (
+    *("https:", "//", "/", "\\", "@", ":", "443", "?", "#", "[", "]", "%40", "%2f", "\t", "\x00", " "),
+    *("management.example", "MANAGEMENT.example", "evil.example", "::1", "。", ".", "é", "\ud800"),
+)
+
+
+@given(
+    st.text("https://management.example", max_size=30)
+    | st.lists(st.sampled_from(PARTS_OF_LINKS), max_size=10).map("".join)
+    | st.lists(st.sampled_from(PARTS_OF_LINKS), max_size=6).map(lambda parts: "https://" + "".join(parts))
+    | st.text(max_size=20).map("https://management.example{}".format)
+)
+def test_no_link_leaves_the_endpoint(link: str) -> None:
+    azure = azure_with()
+    try:
+        url = azure.arm._url(GET.for_page(link))
+    except AzureUnavailable:
+        return
+    assert urlsplit(url).netloc == httpx.URL(url).netloc.decode() == "management.example"
+    assert URL(url).raw_authority == URL(url, encoded=True).raw_authority == "management.example"
+    assert re.fullmatch(r"https://management\.example/[!-~]*", url)
 
 
 async def test_pages_that_link_in_a_circle_are_an_error() -> None:

@@ -1,8 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import gzip
+import tracemalloc
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -38,7 +43,7 @@ async def server(respond: Respond) -> AsyncIterator[tuple[str, list[str]]]:
                     break
                 writer.write(answer)
                 await writer.drain()
-        except asyncio.IncompleteReadError:
+        except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
             writer.close()
@@ -131,6 +136,140 @@ async def test_the_query_of_a_signed_url_is_sent_unchanged() -> None:
     (request,) = await asking(lambda _number: OK, ask)
     received_url = httpx.URL(f"http://x{request.split()[1]}")
     assert dict(received_url.params) == dict(httpx.URL(f"http://x/?{query}").params)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+async def test_a_request_without_a_body_has_no_content_type(method: str) -> None:
+    async def ask(arm: ArmClient) -> None:
+        await arm.send(replace(GET, method=method))
+
+    (request,) = await asking(lambda _number: OK, ask)
+    assert "content-type" not in request.lower()
+    assert ("content-length: 0" in request.lower()) == (method != "GET")
+
+
+async def test_a_claims_challenge_in_the_first_of_two_headers_is_answered() -> None:
+    claims = base64.b64encode(b'{"a":1}').decode()
+    challenge = f'WWW-Authenticate: Bearer claims="{claims}"\r\nWWW-Authenticate: Bearer realm="x"\r\n'
+    refusal = f"HTTP/1.1 401 No\r\n{challenge}Content-Length: 0\r\n\r\n".encode()
+    credential = FakeCredential()
+
+    async def ask(arm: ArmClient) -> None:
+        await ArmClient(
+            arm._session, TokenSource(credential, arm._session.clock), principal="p", identity_name="w"
+        ).send(GET)
+
+    await asking(lambda number: refusal if number == 1 else OK, ask)
+    assert credential.asked == [(None, False), ('{"a":1}', True)]
+
+
+def encoded(body: bytes, encoding: str) -> bytes:
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {encoding}\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        encoded(gzip.compress(b"{}"), "gzip"),
+        encoded(gzip.compress(b"{}"), "GZIP"),
+        encoded(zlib.compress(b"{}"), "deflate"),
+        encoded(b"{}", "identity"),
+        encoded(b"", "gzip"),
+        b"HTTP/1.1 204 No Content\r\nContent-Encoding: gzip\r\n\r\n",
+        OK.replace(b"Content-Type", b"X-Name: \xe9\xff\r\nContent-Type"),
+        OK.replace(b"Content-Type", b'Set-Cookie: =;;="\\;a\r\nLink: <http://[::1>; rel=next\r\nContent-Type'),
+    ],
+)
+async def test_a_response_in_any_encoding_that_is_accepted_is_read(response: bytes) -> None:
+    async def ask(arm: ArmClient) -> None:
+        assert (await arm.send(replace(GET, retry=RetryPolicy.NEVER))).content == {}
+
+    await asking(lambda _number: response, ask)
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        encoded(b"{}", "br"),
+        encoded(b"{}", "zstd"),
+        encoded(b"no gzip at all", "gzip"),
+        encoded(gzip.compress(b"{}" * 100)[:20], "gzip"),
+        encoded(gzip.compress(gzip.compress(b"{}")), "gzip, gzip"),
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{} ",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
+        OK.replace(b"Content-Type", b"X-Name: \0\r\nContent-Type"),
+        OK.replace(b"Content-Type", b"X-Name: " + b"a" * 20_000 + b"\r\nContent-Type"),
+    ],
+)
+async def test_a_response_that_cannot_be_read_is_an_outage(response: bytes) -> None:
+    async def ask(arm: ArmClient) -> None:
+        with pytest.raises(AzureUnavailable) as failed:
+            await arm.send(replace(GET, retry=RetryPolicy.NEVER))
+        assert failed.value.__cause__ is None
+
+    await asking(lambda _number: response, ask)
+
+
+async def test_a_compressed_response_is_not_expanded_beyond_the_limit() -> None:
+    compressor = zlib.compressobj(9, zlib.DEFLATED, 31)
+    bomb = b"".join(compressor.compress(bytes(1 << 24)) for _ in range(16)) + compressor.flush()
+
+    async def ask(arm: ArmClient) -> None:
+        tracemalloc.start()
+        try:
+            with pytest.raises(AzureUnavailable, match="larger than 16 MiB"):
+                await arm.send(GET)
+            assert tracemalloc.get_traced_memory()[1] < 1 << 27
+        finally:
+            tracemalloc.stop()
+
+    assert len(await asking(lambda _number: encoded(bomb, "gzip"), ask)) == 1
+
+
+@pytest.mark.parametrize("token", ["secret\n", "secret\r\nX-Name: value", "secret\0"])
+async def test_a_token_that_would_add_a_header_is_not_sent(token: str) -> None:
+    class Tokens(TokenSource):
+        async def current(self) -> SecretStr:
+            return SecretStr(token)
+
+    async def ask(arm: ArmClient) -> None:
+        tokens = Tokens(FakeCredential(), arm._session.clock)
+        with pytest.raises(AzureUnavailable, match="where the token") as failed:
+            await ArmClient(arm._session, tokens, principal="p", identity_name="w").send(GET)
+        assert "secret" not in str(failed.value)
+
+    assert await asking(lambda _number: OK, ask) == []
+
+
+async def test_an_endpoint_without_a_valid_host_is_an_outage() -> None:
+    async def ask(arm: ArmClient) -> None:
+        with pytest.raises(AzureUnavailable, match="DEFENDER_DEVOPS_ARM_ENDPOINT"):
+            await arm.send(GET)
+
+    assert await asking(lambda _number: OK, ask, lambda _address: f"http://{'a' * 64}.example") == []
+
+
+@pytest.mark.parametrize(
+    ("proxy", "message"),
+    [("refuses", "HTTP 407.*user and password in HTTPS_PROXY"), ("is not there", "address in HTTPS_PROXY")],
+)
+async def test_a_failure_of_the_proxy_is_named_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, proxy: str, message: str
+) -> None:
+    def with_proxy(address: str) -> str:
+        host = address.removeprefix("http://") if proxy == "refuses" else "127.0.0.1:1"
+        monkeypatch.setenv("HTTPS_PROXY", f"http://ada:hidden@{host}")
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.delenv("no_proxy", raising=False)
+        return "https://management.example"
+
+    async def ask(arm: ArmClient) -> None:
+        with pytest.raises(AzureUnavailable, match=message) as failed:
+            await arm.send(GET)
+        assert "hidden" not in str(failed.value)
+
+    await asking(lambda _number: b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n", ask, with_proxy)
 
 
 @pytest.mark.parametrize(
