@@ -28,7 +28,8 @@ _VARIABLES: Final = {"https": ("HTTPS_PROXY", "https_proxy"), "http": ("HTTP_PRO
 _NO_PROXY: Final = ("NO_PROXY", "no_proxy")
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-_NAME: Final = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\.?"
+_LABEL: Final = r"[A-Za-z0-9_-]{1,63}"
+_NAME: Final = rf"(?=[A-Za-z0-9]){_LABEL}(?:\.{_LABEL})*(?<=[A-Za-z0-9])\.?"
 _ADDRESS: Final = re.compile(rf"(?P<host>\[[0-9A-Fa-f:.]+\]|{_NAME})(?::(?P<port>[^:]*))?")
 _OTHER_SCHEMES: Final = frozenset({"socks", "socks4", "socks4a", "socks5", "socks5h", "ftp", "ws", "wss", "quic"})
 """Schemes that a message may repeat: anything else before `://` could be part of a password."""

@@ -68,6 +68,8 @@ def test_credentials_may_be_percent_encoded_or_raw(value: str, expected: tuple[s
         ("http://user:hidden@proxy:70000", "port"),
         ("http://user:hidden@[fd00::1:3128", "host"),
         ("http://user:hidden@two words:3128", "host"),
+        ("http://user:hidden@proxy..example:3128", "host"),
+        (f"http://user:hidden@{'a' * 64}.example:3128", "host"),
         ("socks5://user:hidden@proxy:1080", "scheme socks5"),
         ("socks5h://user:hidden@proxy:1080", "scheme socks5h"),
         ("hidden://proxy", "unknown scheme"),
