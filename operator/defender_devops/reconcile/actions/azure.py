@@ -260,7 +260,12 @@ class AssignReader(AzureAction):
 
 @dataclass(frozen=True)
 class RemoveReader(AzureAction):
-    """DELETE of a Security Reader assignment that this resource created."""
+    """DELETE of a Security Reader assignment that this resource created.
+
+    Nobody keeps the role because Azure refuses something else, such as another reader.
+    """
+
+    is_independent = True
 
     name: str
     principal_id: str

@@ -23,6 +23,7 @@ from defender_devops.reconcile.actions.azure import (
     CreateConnector,
     DeleteConnector,
     RemoveOwnerTags,
+    RemoveReader,
     SetTags,
 )
 from defender_devops.reconcile.actions.executor import ExecutionContext, ExecutionResult, Executor
@@ -134,6 +135,15 @@ async def test_organizations_get_their_resources_although_a_write_to_azure_faile
     assert "UnmatchedPrincipalType" in result.failure.message
     assert setup.organizations.created == ["contoso-fabrikam"]
     assert len(setup.azure.requests) == 1
+
+
+async def test_a_reader_that_left_loses_the_role_although_another_one_is_refused() -> None:
+    setup = ExecutorSetup(FakeAzure([arm_error(400, "UnmatchedPrincipalType", "No."), answer(200, {})]))
+    removal = RemoveReader("other", "principal")
+    result = await setup.execute(AssignReader("name", "principal", "User", "role"), removal)
+    assert result.actions == (removal,)
+    assert result.failure is not None
+    assert [request.method for request in setup.azure.requests] == ["PUT", "DELETE"]
 
 
 async def test_after_a_failed_write_to_kubernetes_nothing_follows_and_the_first_failure_is_reported() -> None:
