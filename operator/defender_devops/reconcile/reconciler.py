@@ -299,10 +299,13 @@ class Reconciler:
         status_report = isolated.result
         errors = [*failed, *isolated.failed, *status_report.errors]
         for organization, status in status_report.organizations:
-            if status == organization.status:
+            organization_key = Key.from_metadata(organization.metadata)
+            version = self.resources.organization_version(organization_key)
+            is_unchanged = organization.metadata.resource_version == str(version)
+            if is_unchanged and status == organization.status:
                 continue  # nearly always: a reconcile concerns one organization, if any
             try:
-                await self.status_writer.write_organization(Key.from_metadata(organization.metadata), status.dump())
+                await self.status_writer.write_organization(organization_key, status.dump())
             except OperatorError:
                 raise
             except Exception as error:  # noqa: BLE001 - one organization must not hold up the others

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from defender_devops.reconcile.cache.resource_cache import Key
 from defender_devops.settings import Settings
 from tests.unit.azure.fakes import answer
 from tests.unit.reconcile.engine.world import KEY, AzureModel, World
@@ -218,3 +219,28 @@ async def test_a_new_connector_is_not_confirmed_since_its_finalizer_was_added_to
             world.edit({"azure": {"tags": {"team": "green"}}})
             await asyncio.sleep(SETTLE)
             assert world.kubernetes.reads == [KEY.name]
+
+
+async def test_a_status_of_an_organization_that_changes_during_a_reconcile_is_written_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = make_world()
+    async with world.running():
+        await at_rest(world)
+        (name,) = world.resources.organization_names(KEY.namespace)
+        organization = Key(KEY.namespace, name)
+        status = world.status(organization)
+        execute = world.reconciler.executor.execute
+        changes: list[dict[str, Any]] = []
+
+        async def change(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - those of the executor
+            if not changes:
+                live = world.resources.organization(organization) or {}
+                changes.append(world.kubernetes.apply(live, {"status": {"onboardingState": "Failed"}}))
+            return await execute(*arguments, **options)
+
+        monkeypatch.setattr(world.reconciler.executor, "execute", change)
+        world.edit({"deletionPolicy": "Detach"})
+        await asyncio.sleep(SETTLE)
+        assert len(changes) == 1
+        assert world.status(organization) == status
