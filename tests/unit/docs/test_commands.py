@@ -89,6 +89,17 @@ def test_every_command_of_a_page_can_be_pasted(page: Path) -> None:
         assert re.findall(r"<[a-z][^<>\n]*>|…", block.commands) == [], block.heading
 
 
+def test_the_checksums_of_a_downloaded_release_are_checked_where_the_page_stores_it(tmp_path: Path) -> None:
+    """SHA256SUMS has names without a folder, so sha256sum must run in the folder of the download."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    download = "mkdir release; echo content > release/chart.tgz; cd release; sha256sum chart.tgz > SHA256SUMS"
+    write_program(programs, "gh", f'[ "$1" != release ] || {{ {download}; }}')
+    shell = Shell(tmp_path, tmp_path, {"OWNER": "contoso", "VERSION": "0.1.0"})
+    (files,) = (block for block in shell_blocks(ROOT / "docs/verify.md") if block.heading == "Files")
+    assert shell.run(files) == "chart.tgz: OK\n"
+
+
 def test_the_connector_is_valid(reader: Reader) -> None:
     metadata = {**reader.connector["metadata"], "uid": "1", "generation": 1}
     assert parse_connector({**reader.connector, "metadata": metadata}).spec.authorization.method == "Adopt"
