@@ -152,8 +152,8 @@ MUTATIONS: Final = (
     Mutation(
         "a link to another host is followed",
         "azure/arm/client.py",
-        "            is_at_origin = url.origin() == self._origin.origin()",
-        "            is_at_origin = url.host is not None or url.origin() == self._origin.origin()",
+        "        if not is_at_origin:\n            raise AzureUnavailable(\n",
+        "        if not is_at_origin:\n            return link\n            raise AzureUnavailable(\n",
         ("sick-cloud",),
         r"azureDevOpsOrgs\[[^}]*foreign link",
     ),
