@@ -6,8 +6,13 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Final
 
-__all__ = ["Clock"]
+__all__ = ["MIN_DELAY", "Clock"]
+
+MIN_DELAY: Final = 1e-6
+"""Seconds: a shorter delay is a rounding error, and after a sleep of that length a clock may show the same time, so
+that a loop which waits for it never ends."""
 
 
 def _loop_time() -> float:

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from defender_devops.clock import MIN_DELAY
 from defender_devops.errors import WILL_RETRY, AzureDevOpsUnavailable
 from defender_devops.http_client import retry_after_seconds
 
@@ -98,7 +99,7 @@ class RateLimiter:
         Raises:
             AzureDevOpsUnavailable: that would take too long; `retry_after` says how long.
         """
-        while (delay := self.delay) > 0:
+        while (delay := self.delay) > MIN_DELAY:
             if delay > MAX_DELAY:
                 raise AzureDevOpsUnavailable(
                     f"Azure DevOps asks this account to slow down for {delay:.0f} s. {WILL_RETRY}",

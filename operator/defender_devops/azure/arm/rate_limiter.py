@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from defender_devops.clock import Clock
+from defender_devops.clock import MIN_DELAY, Clock
 from defender_devops.errors import WILL_RETRY, Throttled
 
 __all__ = ["OperationKind", "RateLimitKey", "RateLimitState", "RateLimiter"]
@@ -146,10 +146,6 @@ class _Window(_Limit):
         self._times.clear()  # Retry-After is the end of the service's window, so a new window begins then
 
 
-_MIN_DELAY: Final = 1e-6
-"""Seconds: shorter delays are rounding errors, and a sleep of that length may never end on a coarse clock."""
-
-
 class _Queue:
     """One limit and its callers, first come, first served."""
 
@@ -176,7 +172,7 @@ class _Queue:
         self._length += 1
         try:
             async with self._front:
-                while (delay := self.delay(0)) > _MIN_DELAY:
+                while (delay := self.delay(0)) > MIN_DELAY:
                     await self._clock.sleep(delay)
                 self._limit.count(self._clock.monotonic())
         finally:

@@ -7,7 +7,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 from defender_devops.azuredevops.rate_limiter import RateLimiter
-from defender_devops.clock import Clock
+from defender_devops.clock import MIN_DELAY, Clock
 
 __all__ = ["Pace", "Paces"]
 
@@ -31,7 +31,7 @@ class Pace:
     async def wait_for_turn(self, rate_limiter: RateLimiter) -> None:
         """Wait until a request may be sent. Those who wait get their turns in the order of their calls."""
         async with self._lock:
-            while (delay := self._delay(rate_limiter)) > 0:
+            while (delay := self._delay(rate_limiter)) > MIN_DELAY:
                 await self.clock.sleep(delay)
             self._latest_turn = self.clock.monotonic()
 

@@ -30,6 +30,16 @@ async def test_turns_come_at_the_interval(time: FakeMonotonicClock) -> None:
     assert time.sleeps == [2.0, 2.0]
 
 
+async def test_a_rounding_error_of_the_clock_is_not_waited_for(time: FakeMonotonicClock) -> None:
+    """After the sleep of these times 4e-16 s remain, and a loop that sleeps for that on a coarse clock never ends."""
+    time.now = 1.1047596018113115
+    subject, rate_limiter = Pace(2.2933638905964817, 0.5, Clock(time, time, time.sleep)), limiter(time)
+    await subject.wait_for_turn(rate_limiter)
+    time.now = 1.164238710360442
+    await subject.wait_for_turn(rate_limiter)
+    assert len(time.sleeps) == 1
+
+
 async def test_a_turn_waits_as_long_as_the_service_demands(time: FakeMonotonicClock) -> None:
     subject, rate_limiter = pace(time), limiter(time)
     rate_limiter.update({"Retry-After": "120"})
