@@ -14,15 +14,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from sandbox.cluster import Cluster
+from sandbox.cluster import Cluster, KubernetesClient
+from sandbox.stack import prepare_namespace
 from tests.faults.checks.shrinking import shrink
 from tests.faults.execution import Execution, Outcome, References
 from tests.faults.plans.plan import Plan
 from tests.faults.stack.lane import Lane
+from tests.support.scenarios.scenario import ORGANIZATION
 
 __all__ = ["Runner", "command", "open_runner", "report", "run_all"]
 
 _LOG_TAIL: Final = 60
+_GARBAGE_COLLECTION_TIMEOUT: Final = 90.0
 
 
 @dataclass
@@ -115,11 +118,38 @@ def open_runner(
     cluster: Cluster, folder: Path, *, lanes: int, prefix: str, settings: Mapping[str, str] | None = None
 ) -> Iterator[Runner]:
     """Start lanes in a cluster; they end with the context."""
+    with cluster.client() as client:
+        _wait_for_garbage_collector(client)
     with ExitStack() as running:
         runner = Runner(cluster, folder, settings or {})
         runner.start(lanes, prefix)
         running.callback(runner.stop)
         yield runner
+
+
+def _wait_for_garbage_collector(client: KubernetesClient) -> None:
+    """Wait until the garbage collector deletes organizations.
+
+    It looks for new CRDs every 30 s only: what depends on a connector outlives it in a cluster that has just started.
+
+    Raises:
+        TimeoutError: it does not.
+    """
+    namespace = "garbage-collection"
+    prepare_namespace(client, namespace)
+    metadata = {"name": "probe", "namespace": namespace}
+    owner = client.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
+    reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "probe", "uid": owner["metadata"]["uid"]}
+    client.apply(
+        {
+            "apiVersion": "defender-devops.io/v1alpha1",
+            "kind": ORGANIZATION,
+            "metadata": {**metadata, "ownerReferences": [reference]},
+            "spec": {"connectorRef": {"name": "probe"}, "organization": "probe"},
+        }
+    )
+    client.delete("ConfigMap", "probe", namespace)
+    client.wait_deleted(ORGANIZATION, "probe", namespace, timeout=_GARBAGE_COLLECTION_TIMEOUT)
 
 
 def command(plan: Plan) -> str:
