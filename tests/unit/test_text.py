@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from defender_devops.api.conditions import Condition, set_condition
+from defender_devops.api.conditions import Condition, update_condition
 from defender_devops.errors import AzureUnavailable
 from defender_devops.telemetry.redaction import redact_value
 from defender_devops.text import printable
@@ -54,6 +54,7 @@ def test_every_way_out_is_printable() -> None:
     """Errors of services, conditions and the log; pages and events have tests of their own."""
     assert AzureUnavailable(f"Azure says {EVIL}").message.isprintable()
     condition = Condition(type="Ready", status="False", reason="X", message=EVIL)
-    assert set_condition((), condition, NOW)[0].message.isprintable()
+    (updated,) = update_condition((), "Ready", "False", reason="X", message=EVIL, generation=1, now=NOW)
+    assert updated.message.isprintable()
     assert condition.dump()["message"].isprintable()
     assert str(redact_value({"account": EVIL})["account"]).isprintable()

@@ -28,10 +28,6 @@ Conditions = tuple["Condition", ...]
 
 _ORDER: Final = {str(condition_type): position for position, condition_type in enumerate(ConditionType)}
 _ELLIPSIS: Final = "…"
-_NOT_READY: Final[Mapping[ConditionType, tuple[tuple[str, Status], ...]]] = {
-    cause: ((ConditionType.READY.value, "False"), (cause.value, "True"))
-    for cause in (ConditionType.RECONCILING, ConditionType.STALLED)
-}
 
 
 class Condition(ApiModel):
@@ -99,27 +95,8 @@ def is_true(conditions: Iterable[Condition], condition_type: str) -> bool:
     return any(condition.is_true for condition in conditions if condition.type == condition_type)
 
 
-def set_condition(conditions: Iterable[Condition], new: Condition, now: datetime) -> Conditions:
-    """Add a condition or replace the one of its type; see `update_condition`.
-
-    Args:
-        conditions: those in the status.
-        new: its lastTransitionTime is not used.
-        now: becomes lastTransitionTime if the condition's status changes.
-    """
-    return update_condition(
-        tuple(conditions),
-        new.type,
-        new.status,
-        reason=new.reason,
-        message=new.message,
-        generation=new.observed_generation,
-        now=now,
-    )
-
-
 def update_condition(
-    conditions: Conditions,
+    conditions: Iterable[Condition],
     condition_type: str,
     status: Status,
     *,
@@ -143,6 +120,7 @@ def update_condition(
         All conditions in the order of `ConditionType`, unknown types last; the same ones where nothing changes, as in
         nearly all reconciles.
     """
+    conditions = tuple(conditions)
     previous = find_condition(conditions, condition_type)
     since = previous.last_transition_time if previous is not None and previous.status == status else None
     if (
@@ -208,10 +186,12 @@ def _mark_not_ready(
     now: datetime,
 ) -> Conditions:
     """Set Ready=False and, of Reconciling and Stalled, only the one that is the cause."""
-    remaining = remove_condition(conditions, *{ConditionType.RECONCILING, ConditionType.STALLED} - {cause})
-    for condition_type, status in _NOT_READY[cause]:
+    is_stalled = cause is ConditionType.STALLED
+    remaining = remove_condition(conditions, ConditionType.RECONCILING if is_stalled else ConditionType.STALLED)
+    statuses: tuple[tuple[ConditionType, Status], ...] = ((ConditionType.READY, "False"), (cause, "True"))
+    for condition_type, status in statuses:
         remaining = update_condition(
-            remaining, condition_type, status, reason=reason, message=message, generation=generation, now=now
+            remaining, condition_type.value, status, reason=reason, message=message, generation=generation, now=now
         )
     return remaining
 

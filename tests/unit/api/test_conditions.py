@@ -17,8 +17,8 @@ from defender_devops.api.conditions import (
     mark_reconciling,
     mark_stalled,
     remove_condition,
-    set_condition,
     truncate_message,
+    update_condition,
 )
 from defender_devops.api.reasons import ConditionType
 from defender_devops.text import printable
@@ -32,6 +32,19 @@ def condition(
     condition_type: str = "Ready", status: str = "True", reason: str = "Ready", message: str = ""
 ) -> Condition:
     return Condition.model_validate({"type": condition_type, "status": status, "reason": reason, "message": message})
+
+
+def set_condition(conditions: Conditions, new: Condition, now: datetime) -> Conditions:
+    """Add a condition of `condition`, or replace the one of its type."""
+    return update_condition(
+        conditions,
+        new.type,
+        new.status,
+        reason=new.reason,
+        message=new.message,
+        generation=new.observed_generation,
+        now=now,
+    )
 
 
 def kstatus(conditions: Conditions) -> str:

@@ -15,7 +15,7 @@ from defender_devops.api.azure_types import (
     ProvisioningState,
     RoleAssignment,
 )
-from defender_devops.api.conditions import Condition, set_condition
+from defender_devops.api.conditions import update_condition
 from defender_devops.api.reasons import ConditionType, Reason
 from defender_devops.reconcile.actions.action import AzureAction, connector_with_status
 from defender_devops.reconcile.facts.pending_requests import (
@@ -171,10 +171,15 @@ class Authorize(_ConfigurationWrite):
 
     def effect(self, snapshot: ConnectorSnapshot, now: datetime) -> ConnectorSnapshot:
         """Also reset the condition Authorized: the state of the previous authorization no longer applies."""
-        exchanging = Condition(
-            type=ConditionType.AUTHORIZED, status="Unknown", reason=Reason.AWAITING_AUTHORIZATION, message=""
+        conditions = update_condition(
+            snapshot.connector.status.conditions,
+            ConditionType.AUTHORIZED,
+            "Unknown",
+            reason=Reason.AWAITING_AUTHORIZATION,
+            message="",
+            generation=None,
+            now=now,
         )
-        conditions = set_condition(snapshot.connector.status.conditions, exchanging, now)
         return super().effect(
             replace(snapshot, connector=connector_with_status(snapshot.connector, conditions=conditions)), now
         )
