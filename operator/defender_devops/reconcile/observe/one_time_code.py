@@ -144,9 +144,8 @@ class OneTimeCodes:
                 "only once. Give each connector a Secret of its own, with a code of its own."
             )
             return AuthorizationCode(problem=problem, refused=True), None
-        if digest in self._sent.get(metadata.uid, ()) and digest not in used_code_hashes(
-            connector.status.authorization
-        ):
+        is_recorded = digest in used_code_hashes(connector.status.authorization)
+        if digest in self._sent.get(metadata.uid, ()) and not is_recorded:
             problem = (
                 f"The one-time code in Secret {reference.name} was sent before, which the status no longer records: it "
                 "was replaced by an older one. The code is not sent again. Put a new one there if Defender has to be "
@@ -154,7 +153,7 @@ class OneTimeCodes:
             )
             return AuthorizationCode(problem=problem, refused=True), None
         state = _as_state(code)
-        if state.warning and digest not in used_code_hashes(connector.status.authorization):
+        if state.warning and not is_recorded:
             _log.warning("unusual one-time code", secret=reference.name, message=state.warning)
         return state, code
 

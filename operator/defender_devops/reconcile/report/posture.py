@@ -199,7 +199,7 @@ def _organization(
     expected_since = _expected_since(assessment, key, previous, now) if row is None else None
     deadline = expected_since + RESULTS_DEADLINE if expected_since is not None else None
     status = previous if counts is None else _with_numbers(previous, counts, coverage, now)
-    new_coverage = _coverage_status(tuple(coverage.values()))
+    new_coverage = _coverage_status(tuple(coverage[category] for category in SCANNABLE))
     if (status.results_expected_since, status.coverage) != (expected_since, new_coverage):
         status = status.model_copy(update={"results_expected_since": expected_since, "coverage": new_coverage})
     # After a start it is not known at first whether results still change: those that had stopped count as stopped.
