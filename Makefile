@@ -31,7 +31,7 @@ sandbox: $(VENV) ## start a real API server and a simulated cloud; how to use th
 sandbox-down: $(VENV) ## end what `make sandbox` started
 	@$(RUN) -m sandbox down
 
-unit: $(VENV) ## the tests that need no API server, in under a minute
+unit: $(VENV) ## the tests that need no API server, in about two minutes
 	@$(RUN) -m tests.run unit
 
 test: $(VENV) ## all tests but the long ones, real API server included; TESTS=path narrows
